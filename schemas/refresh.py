@@ -1,0 +1,352 @@
+"""The ``refresh:`` section of a recipe: model stages, their settings, thresholds, profiles.
+
+Needs pydantic alone, so that a recipe is validated, and ``list stages`` answers, without
+TensorFlow. A stage kind is one config class here plus one module in ``components``.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic.dataclasses import dataclass
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+PROFILES = ("smoke", "demo", "full")
+_STRICT = ConfigDict(extra="forbid")
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+Fraction = Annotated[float, Field(gt=0, le=1)]
+Positive = Annotated[int, Field(gt=0)]
+
+
+@dataclass(frozen=True, config=_STRICT, kw_only=True)
+class ImageModel:
+    """Residual network on a 4x4 stride-2 stem: widths ``width``, ``2*width``, ``4*width``."""
+
+    family: Literal["image_resnet"] = "image_resnet"
+    width: Positive = 32
+    blocks: Positive = 1
+
+
+@dataclass(frozen=True, config=_STRICT, kw_only=True)
+class TextModel:
+    """Average of word embeddings, with hashed bigrams where ``bigrams`` counts buckets.
+
+    ``vocabulary`` counts the kept lines of ``vocabulary.txt`` (``<OOV>`` included), ``tokens``
+    the first words of a document that are read.
+    """
+
+    family: Literal["text_embedding"] = "text_embedding"
+    width: Positive = 16
+    vocabulary: Annotated[int, Field(ge=2)] = 10_000
+    bigrams: Annotated[int, Field(ge=0)] = 0
+    tokens: Positive = 400
+
+
+MODEL_FAMILIES = {"image_resnet": ImageModel, "text_embedding": TextModel}
+ModelOptions = Annotated[ImageModel | TextModel, Field(discriminator="family")]
+
+
+@dataclass(frozen=True, config=_STRICT, kw_only=True)
+class Fitting:
+    """How any stage walks over the training split.
+
+    ``copies`` counts the stored copies cycled through, the original included (epoch ``e`` reads
+    copy ``e % copies``; ``None``: all of them). ``examples`` limits the examples of an epoch.
+    ``learning_rate`` is the peak of a triangular schedule.
+    """
+
+    epochs: Annotated[int, Field(ge=0, le=10_000)] = 5
+    batch_size: Positive = 128
+    optimizer: Literal["sgd", "adam"] = "sgd"
+    learning_rate: Annotated[float, Field(gt=0, le=10)] = 0.15
+    weight_decay: Annotated[float, Field(ge=0, lt=1)] = 5e-4
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    copies: Positive | None = None
+    examples: Positive | None = None
+
+
+@dataclass(frozen=True, config=_STRICT, kw_only=True)
+class TrainConfig(Fitting):
+    """Train a new network on the labels."""
+
+    BASE: ClassVar[str] = "none"
+    TEACHER: ClassVar[str] = "none"
+    model: ModelOptions
+
+
+@dataclass(frozen=True, config=_STRICT, kw_only=True)
+class DistillConfig(Fitting):
+    """Train a new network on the softened answers of a teacher, and on the labels.
+
+    Loss: ``alpha * T^2 * KL(teacher/T || student/T) + (1 - alpha) * cross-entropy``.
+    """
+
+    BASE: ClassVar[str] = "none"
+    TEACHER: ClassVar[str] = "required"
+    model: ModelOptions
+    temperature: Annotated[float, Field(gt=0)] = 4.0
+    alpha: Annotated[float, Field(ge=0, le=1)] = 0.9
+
+
+@dataclass(frozen=True, config=_STRICT, kw_only=True)
+class PruneConfig(Fitting):
+    """Cut the weakest channels out of a network, recalibrate it and fine-tune it briefly.
+
+    ``ratio`` is the share of all prunable channels to remove, ranked across layers; kept widths
+    are rounded up to multiples of ``round_to`` and no layer keeps less than ``floor`` of its own.
+    ``calibration`` training examples renew the BatchNorm statistics. With a teacher the
+    fine-tuning distils (``temperature``, ``alpha``).
+    """
+
+    BASE: ClassVar[str] = "required"
+    TEACHER: ClassVar[str] = "optional"
+    ratio: Annotated[float, Field(gt=0, lt=1)] = 0.3
+    criterion: Literal["l1_in_out"] = "l1_in_out"
+    round_to: Positive = 4
+    floor: Fraction = 0.2
+    calibration: Positive = 2_000
+    temperature: Annotated[float, Field(gt=0)] = 4.0
+    alpha: Annotated[float, Field(ge=0, le=1)] = 0.9
+
+
+@dataclass(frozen=True, config=_STRICT, kw_only=True)
+class FinetuneConfig(Fitting):
+    """Train an existing network further, from a teacher's answers too where one is named."""
+
+    BASE: ClassVar[str] = "required"
+    TEACHER: ClassVar[str] = "optional"
+    temperature: Annotated[float, Field(gt=0)] = 4.0
+    alpha: Annotated[float, Field(ge=0, le=1)] = 0.9
+
+
+StageConfig = TrainConfig | DistillConfig | PruneConfig | FinetuneConfig
+
+STAGE_KINDS: dict[str, type] = {
+    "train": TrainConfig,
+    "distill": DistillConfig,
+    "prune": PruneConfig,
+    "finetune": FinetuneConfig,
+}
+
+
+@dataclass(frozen=True, config=_STRICT, kw_only=True)
+class Thresholds:
+    """What the pushed model must meet; both are required, so that no gate is ever silent.
+
+    ``accuracy``: least accuracy on ``Split-test``. ``bytes``: most bytes of the SavedModel.
+    """
+
+    accuracy: Fraction
+    bytes: Positive
+
+
+@dataclass(frozen=True, config=_STRICT, kw_only=True)
+class Stage:
+    """One named stage with its validated settings; base and teacher name earlier stages."""
+
+    name: str
+    kind: str
+    config: Any
+    base: str | None = None
+    teacher: str | None = None
+
+
+@dataclass(frozen=True, config=_STRICT, kw_only=True)
+class StageSpec:
+    """One entry of ``refresh.stages`` as written, before a profile is laid over it."""
+
+    name: str
+    kind: str
+    config: dict[str, Any] = Field(default_factory=dict)
+    base: str | None = None
+    teacher: str | None = None
+
+
+@dataclass(frozen=True, config=_STRICT, kw_only=True)
+class Profile:
+    """Overrides of a profile: stage name to config fields, and thresholds."""
+
+    stages: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    thresholds: dict[str, Any] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True, config=_STRICT, kw_only=True)
+class RefreshPlan:
+    """A `RefreshConfig` with one profile applied: what a run executes."""
+
+    model: str
+    profile: str
+    stages: tuple[Stage, ...]
+    push: str
+    thresholds: Thresholds
+
+    def stage(self, name: str) -> Stage:
+        """Return the stage of that name; ``ValueError`` lists the valid names."""
+        for stage in self.stages:
+            if stage.name == name:
+                return stage
+        raise ValueError(f"no stage named {name!r}; stages: {[s.name for s in self.stages]}")
+
+
+@dataclass(frozen=True, config=_STRICT, kw_only=True)
+class RefreshConfig:
+    """The stages in order, the one whose model is evaluated and pushed, and its thresholds.
+
+    Every profile is validated on construction, so a recipe cannot hold one that fails later.
+    """
+
+    model: Literal["image_resnet", "text_embedding"]
+    stages: tuple[StageSpec, ...] = Field(min_length=1)
+    push: str
+    thresholds: Thresholds
+    profiles: dict[Literal["smoke", "demo", "full"], Profile] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _check(self) -> "RefreshConfig":
+        earlier: dict[str, StageSpec] = {}
+        for index, spec in enumerate(self.stages):
+            problem = _problem(spec, earlier)
+            if problem:
+                raise _located(("stages", index, problem[0]), problem[1])
+            earlier[spec.name] = spec
+        if self.push not in earlier:
+            raise _located(
+                ("push",), f"must name a stage ({', '.join(earlier)}), not {self.push!r}"
+            )
+        for profile, overrides in self.profiles.items():
+            for name in overrides.stages:
+                if name not in earlier:
+                    valid = ", ".join(earlier)
+                    raise _located(
+                        ("profiles", profile, "stages", name),
+                        f"must name a stage ({valid}), not {name!r}",
+                    )
+        for profile in PROFILES:
+            self.for_profile(profile)
+        return self
+
+    def for_profile(self, name: str) -> RefreshPlan:
+        """Lay profile ``name`` over the stages and return the validated plan.
+
+        A profile that the recipe does not mention changes nothing.
+
+        Raises:
+            ValueError: unknown profile, or settings that the stage kinds refuse.
+        """
+        if name not in PROFILES:
+            raise ValueError(f"profile must be one of {', '.join(PROFILES)}, not {name!r}")
+        profile = self.profiles.get(name, Profile())  # type: ignore[call-overload]
+        stages = []
+        for index, spec in enumerate(self.stages):
+            own = _validated(
+                spec.kind, _with_family(spec, spec.config, self.model), ("stages", index, "config")
+            )
+            override = profile.stages.get(spec.name)
+            if override is not None:
+                settings = _with_family(spec, _merged(spec.config, override), self.model)
+                own = _validated(spec.kind, settings, ("profiles", name, "stages", spec.name))
+            stages.append(
+                Stage(
+                    name=spec.name, kind=spec.kind, config=own, base=spec.base, teacher=spec.teacher
+                )
+            )
+        thresholds = self.thresholds
+        if profile.thresholds:
+            written = {"accuracy": thresholds.accuracy, "bytes": thresholds.bytes}
+            try:
+                thresholds = Thresholds(**{**written, **profile.thresholds})
+            except ValidationError as error:
+                raise _prefixed(error, ("profiles", name, "thresholds")) from None
+        return RefreshPlan(
+            model=self.model,
+            profile=name,
+            stages=tuple(stages),
+            push=self.push,
+            thresholds=thresholds,
+        )
+
+
+def parse_config(kind: str, settings: Mapping[str, Any]) -> Any:
+    """Validate the settings of a stage of that kind into its config class.
+
+    Raises:
+        ValueError: unknown kind (the valid ones are listed) or refused settings.
+    """
+    if kind not in STAGE_KINDS:
+        raise ValueError(f"stage kind must be one of {', '.join(STAGE_KINDS)}, not {kind!r}")
+    return TypeAdapter(STAGE_KINDS[kind]).validate_python(dict(settings))
+
+
+def config_settings(config: Any) -> dict[str, Any]:
+    """Return a config as plain JSON values; `parse_config` reads them back."""
+    return TypeAdapter(type(config)).dump_python(config, mode="json")
+
+
+def _problem(spec: StageSpec, earlier: Mapping[str, StageSpec]) -> tuple[str, str] | None:
+    """Return the faulty field of a stage and why, or None."""
+    if not _NAME.fullmatch(spec.name):
+        return "name", f"must be lower-case letters, digits and _, not {spec.name!r}"
+    if spec.name in earlier:
+        return "name", f"must be unique, but {spec.name!r} is used twice"
+    if spec.kind not in STAGE_KINDS:
+        return "kind", f"must be one of {', '.join(STAGE_KINDS)}, not {spec.kind!r}"
+    kind = STAGE_KINDS[spec.kind]
+    for field, demand in (("base", kind.BASE), ("teacher", kind.TEACHER)):
+        value = getattr(spec, field)
+        if value is None and demand == "required":
+            return field, f"a {spec.kind} stage needs a {field}: name an earlier stage"
+        if value is not None and demand == "none":
+            return field, f"a {spec.kind} stage takes no {field}; remove {value!r}"
+        if value is not None and value not in earlier:
+            valid = ", ".join(earlier) or "none before this one"
+            return field, f"must name an earlier stage ({valid}), not {value!r}"
+    return None
+
+
+def _with_family(spec: StageSpec, settings: Mapping[str, Any], family: str) -> dict[str, Any]:
+    """Name the family in the model options of the kinds that build a network."""
+    if "model" not in STAGE_KINDS[spec.kind].__dataclass_fields__:
+        return dict(settings)
+    options = settings.get("model", {})
+    if not isinstance(options, Mapping):
+        return dict(settings)
+    return {**settings, "model": {"family": family, **options}}
+
+
+def _merged(settings: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay overrides over settings, mapping by mapping."""
+    merged = dict(settings)
+    for name, value in overrides.items():
+        both = isinstance(value, Mapping) and isinstance(merged.get(name), Mapping)
+        merged[name] = _merged(merged[name], value) if both else value
+    return merged
+
+
+def _validated(kind: str, settings: Mapping[str, Any], loc: tuple[str | int, ...]) -> Any:
+    try:
+        return parse_config(kind, settings)
+    except ValidationError as error:
+        raise _prefixed(error, loc) from None
+
+
+def _prefixed(error: ValidationError, loc: tuple[str | int, ...]) -> ValidationError:
+    """Return the same errors, located from the refresh section's own root."""
+    details = [
+        InitErrorDetails(
+            type=PydanticCustomError(
+                "refresh", "{text}, not {given}", {"text": one["msg"], "given": repr(one["input"])}
+            ),
+            loc=(*loc, *(part for part in one["loc"] if part not in MODEL_FAMILIES)),
+            input=one["input"],
+        )
+        for one in error.errors()
+    ]
+    return ValidationError.from_exception_data("refresh", details)
+
+
+def _located(loc: tuple[str | int, ...], text: str) -> ValidationError:
+    detail = InitErrorDetails(
+        type=PydanticCustomError("refresh", "{text}", {"text": text}), loc=loc, input=None
+    )
+    return ValidationError.from_exception_data("refresh", [detail])
