@@ -1,0 +1,235 @@
+"""Recipe: everything that decides the bytes of a dataset, and how models are refreshed from it.
+
+A recipe is a YAML file, shipped (`pipelines/recipes/*.yaml`) or the user's own. It is validated as
+a whole before anything runs; every error names the file and the line to fix.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, field_validator, model_validator
+from pydantic.dataclasses import dataclass
+
+from schemas.errors import InputError, unknown_name
+from schemas.refresh import RefreshConfig
+from schemas.validation import validated
+from schemas.yaml_lines import KeyPath, load_yaml, parse_scalar
+
+RECIPES_DIR = Path(__file__).resolve().parent.parent / "pipelines" / "recipes"
+
+_FORBID = ConfigDict(extra="forbid")
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+Share = Annotated[float, Field(gt=0, lt=1)]
+Count = Annotated[int, Field(gt=0, strict=True)]
+
+
+@dataclass(frozen=True, kw_only=True, config=_FORBID)
+class Splits:
+    """Which source splits feed the dataset's train, eval and test splits.
+
+    Evaluation examples are a stable share of the training split, chosen by key hash. A source
+    without a test split (``test: null``) gives up another stable share of it.
+    """
+
+    train: str = "train"
+    test: str | None = "test"
+    eval_share: Share = 0.2
+    test_share: Share = 0.2
+
+    @model_validator(mode="after")
+    def _check(self) -> Splits:
+        if self.test is None and self.eval_share + self.test_share >= 1:
+            raise ValueError("eval_share + test_share must be below 1, or nothing is left to train")
+        if self.test == self.train:
+            raise ValueError(f"test must be another source split than train ({self.train!r})")
+        return self
+
+
+@dataclass(frozen=True, kw_only=True, config=_FORBID)
+class ImageOptions:
+    """How images are stored: ``png`` (lossless, about 0.8 of raw) or ``raw`` bytes."""
+
+    encoding: Literal["png", "raw"] = "png"
+
+
+@dataclass(frozen=True, kw_only=True, config=_FORBID)
+class SurveyOptions:
+    """What the global pass computes: the number of ``vocabulary`` entries, ``<OOV>`` included."""
+
+    vocabulary: Annotated[int, Field(ge=2, le=10_000_000, strict=True)] = 10_000
+
+
+@dataclass(frozen=True, kw_only=True, config=_FORBID)
+class Recipe:
+    """One dataset and its refresh.
+
+    ``source`` and ``policy`` are checked by the source kind and the augmentation registry that
+    they name (`pipelines.dataset.plan`). ``copies`` counts the augmented copies beside the
+    original; ``slice_size`` the source examples of a shard.
+    """
+
+    name: str
+    description: str = ""
+    modality: Literal["image", "text"]
+    source: dict[str, Any]
+    splits: Splits = field(default_factory=Splits)
+    image: ImageOptions = field(default_factory=ImageOptions)
+    survey: SurveyOptions = field(default_factory=SurveyOptions)
+    policy: dict[str, Any]
+    seed: Annotated[int, Field(ge=0, lt=2**63, strict=True)] = 0
+    copies: Annotated[int, Field(ge=0, le=999, strict=True)] = 3
+    slice_size: Annotated[int, Field(gt=0, le=1_000_000, strict=True)] = 2_000
+    on_bad_record: Literal["fail", "quarantine"] = "fail"
+    refresh: RefreshConfig | None = None
+
+    @field_validator("name")
+    @classmethod
+    def _check_name(cls, name: str) -> str:
+        if not _NAME.fullmatch(name):
+            raise ValueError(
+                f"name must be 1-63 lower-case letters, digits and _ (it names a folder), not {name!r}"
+            )
+        return name
+
+    @model_validator(mode="after")
+    def _check(self) -> Recipe:
+        if "kind" not in self.source:
+            raise ValueError("source needs a kind (see `beam_runner.py list sources`)")
+        return self
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecipeFile:
+    """A validated recipe and where each of its values was written.
+
+    Attributes:
+        recipe: The recipe.
+        content: The plain mapping it was read from, overrides applied: what a manifest records.
+        origin: The file's path, as shown in messages.
+        lines: Line of every key path in the file.
+        overridden: Key paths set on the command line.
+    """
+
+    recipe: Recipe
+    content: dict[str, Any]
+    origin: str
+    lines: dict[KeyPath, int]
+    overridden: frozenset[KeyPath] = frozenset()
+
+    def located(self, error: InputError) -> InputError:
+        """Return the error with file, line and key put before its message."""
+        return _located(error, self.origin, self.lines, self.overridden)
+
+
+def shipped() -> dict[str, Path]:
+    """Return the names of the shipped recipes and their files."""
+    return {path.stem: path for path in sorted(RECIPES_DIR.glob("*.yaml"))}
+
+
+def load_recipe(name_or_path: str, overrides: Iterable[str] = ()) -> RecipeFile:
+    """Read and validate a recipe.
+
+    Args:
+        name_or_path: The name of a shipped recipe, or the path of a YAML file.
+        overrides: ``key=value`` settings; keys are dotted (``source.data_dir=/data``), values YAML.
+
+    Raises:
+        InputError: Unknown name, unreadable file, or a value that breaks a rule.
+    """
+    path = _find(name_or_path)
+    content, lines = load_yaml(path)
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: a recipe is a mapping of keys to values (see `list recipes`).")
+    overridden = frozenset(_override(content, one) for one in overrides)
+    return parse_recipe(content, origin=str(path), lines=lines, overridden=overridden)
+
+
+def parse_recipe(
+    content: Mapping[str, Any],
+    *,
+    origin: str,
+    lines: dict[KeyPath, int] | None = None,
+    overridden: frozenset[KeyPath] = frozenset(),
+) -> RecipeFile:
+    """Validate a plain mapping as a recipe; see `load_recipe`.
+
+    Raises:
+        InputError: A value breaks a rule.
+    """
+    plain = copy.deepcopy(dict(content))
+    try:
+        recipe = validated(Recipe, plain)
+    except InputError as error:
+        raise _located(error, origin, lines or {}, overridden) from error
+    return RecipeFile(
+        recipe=recipe, content=plain, origin=origin, lines=lines or {}, overridden=overridden
+    )
+
+
+def _find(name_or_path: str) -> Path:
+    names = shipped()
+    if name_or_path in names:
+        return names[name_or_path]
+    path = Path(name_or_path)
+    looks_like_path = path.suffix in (".yaml", ".yml") or len(path.parts) > 1
+    if not looks_like_path and not path.is_file():
+        raise InputError(
+            f"{unknown_name('recipe', name_or_path, names)} Or give the path of a .yaml file."
+        )
+    if not path.is_file():
+        raise InputError(f"{path}: no such recipe file.")
+    return path
+
+
+def _override(content: dict[str, Any], setting: str) -> KeyPath:
+    """Set ``key=value`` in ``content`` and return the key path."""
+    key, equals, text = setting.partition("=")
+    if not equals or not key:
+        raise InputError(f"--set {setting}: must read key=value, e.g. --set copies=1.")
+    parts = key.split(".")
+    at: Any = content
+    path: list[str | int] = []
+    for i, part in enumerate(parts):
+        index = _index(at, part, setting)
+        path.append(index)
+        if i == len(parts) - 1:
+            at[index] = parse_scalar(text)
+        elif isinstance(at, dict) and not isinstance(at.get(part), dict | list):
+            at[index] = {}
+        at = at[index]
+    return tuple(path)
+
+
+def _index(container: Any, part: str, setting: str) -> str | int:
+    if isinstance(container, dict):
+        return part
+    if not isinstance(container, list):
+        raise InputError(f"--set {setting}: {part!r} stands below {container!r}, a plain value.")
+    if not part.isdigit() or int(part) >= len(container):
+        raise InputError(
+            f"--set {setting}: {part!r} must be the position of one of {len(container)} entries."
+        )
+    return int(part)
+
+
+def _located(
+    error: InputError, origin: str, lines: dict[KeyPath, int], overridden: frozenset[KeyPath]
+) -> InputError:
+    path = error.path
+    key = ".".join(str(part) for part in path)
+    for length in range(len(path), -1, -1):
+        if path[:length] in overridden:
+            where = f"--set {'.'.join(str(part) for part in path[:length])}"
+            break
+        if path[:length] in lines:
+            where = f"{origin}:{lines[path[:length]]}"
+            break
+    else:
+        where = origin
+    return InputError(f"{where}: {key + ': ' if key else ''}{error.message}", path=path)

@@ -1,0 +1,215 @@
+"""What a refresh measures and decides: the pieces of ``report.json``."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalReport:
+    """What a model scores on one split.
+
+    Attributes:
+        split: Name of the split, e.g. ``"test"``.
+        examples: Number of examples scored.
+        accuracy: Share of the examples whose most probable class is the label.
+        loss: Mean cross-entropy in nats, or None where it was not measured.
+    """
+
+    split: str
+    examples: int
+    accuracy: float
+    loss: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SizeReport:
+    """What the files that ship weigh.
+
+    Attributes:
+        format: What ships, e.g. ``"saved_model"``.
+        bytes: Sum of the sizes of those files.
+        parameters: Number of weights of the model, or None where it was not counted.
+    """
+
+    format: str
+    bytes: int
+    parameters: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One measured value beside its limit.
+
+    Attributes:
+        measure: What was measured, e.g. ``"accuracy on test"``.
+        kind: Whether ``limit`` is the least or the most that passes; the limit itself passes.
+        limit: The threshold.
+        value: The measured value.
+        examples: How many examples the value rests on, or None where it rests on none.
+        live: The same measure of the model that is live, or None; it is shown, not gated.
+    """
+
+    measure: str
+    kind: Literal["at_least", "at_most"]
+    limit: float
+    value: float
+    examples: int | None = None
+    live: float | None = None
+
+    @property
+    def passed(self) -> bool:
+        """Whether the value keeps to the limit; a value that is not a number never does."""
+        if self.kind == "at_least":
+            return self.value >= self.limit
+        return self.value <= self.limit
+
+    def describe(self) -> str:
+        """Return e.g. ``accuracy on test 0.6123 (n=360) is below the least allowed 0.7000``."""
+        beside = [f"n={self.examples:,}"] if self.examples is not None else []
+        if self.live is not None:
+            beside.append(f"live model {_number(self.live)}")
+        note = f" ({', '.join(beside)})" if beside else ""
+        if self.kind == "at_least":
+            verdict = "meets the least allowed" if self.passed else "is below the least allowed"
+        else:
+            verdict = "keeps to the most allowed" if self.passed else "is above the most allowed"
+        return f"{self.measure} {_number(self.value)}{note} {verdict} {_number(self.limit)}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateDecision:
+    """What one gate decided, with everything it looked at.
+
+    Attributes:
+        gate: ``"data"``, ``"accuracy"`` or ``"size"``.
+        checks: The measured values beside their limits.
+        problems: Reasons to refuse that are no measured value, e.g. anomalies of the data.
+    """
+
+    gate: str
+    checks: tuple[Check, ...] = ()
+    problems: tuple[str, ...] = ()
+
+    @property
+    def blessed(self) -> bool:
+        """Whether every check passed and there is no problem."""
+        return not self.problems and all(check.passed for check in self.checks)
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Every threshold missed and every problem; empty exactly when blessed."""
+        missed = tuple(check.describe() for check in self.checks if not check.passed)
+        return missed + self.problems
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values, the verdict included."""
+        checks = [{**dataclasses.asdict(one), "passed": one.passed} for one in self.checks]
+        return {
+            "gate": self.gate,
+            "blessed": self.blessed,
+            "checks": checks,
+            "problems": list(self.problems),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> GateDecision:
+        """Read what `to_json` wrote; the verdict is computed again, not believed."""
+        fields = [field.name for field in dataclasses.fields(Check)]
+        return cls(
+            gate=data["gate"],
+            checks=tuple(Check(**{name: one[name] for name in fields}) for one in data["checks"]),
+            problems=tuple(data["problems"]),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageRow:
+    """One model stage of a refresh.
+
+    Attributes:
+        name: Name of the stage in the recipe.
+        kind: Its kind, e.g. ``"prune"``.
+        accuracy: Accuracy on the evaluation split after the stage.
+        parameters: Number of weights.
+        bytes: Size of the SavedModel.
+        seconds: What the stage took when it ran.
+        cached: Whether this run took it over from an earlier one.
+    """
+
+    name: str
+    kind: str
+    accuracy: float
+    parameters: int
+    bytes: int
+    seconds: float
+    cached: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeRow:
+    """One node of the pipeline: its state (``done``, ``cached``, ``failed``) and seconds."""
+
+    node: str
+    state: str
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class PushRow:
+    """Where a model is served: version folder, version, digest, and whether it is new there."""
+
+    path: str
+    version: int
+    digest: str
+    pushed: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class RefreshReport:
+    """Everything a refresh has to say; ``report.json`` holds its `to_json`.
+
+    Attributes:
+        recipe: Name of the recipe.
+        profile: ``smoke``, ``demo`` or ``full``.
+        dataset: Directory of the dataset.
+        dataset_digest: Digest of that dataset.
+        run: Identifier of the pipeline run in the metadata store.
+        status: ``pushed``, ``nothing_new`` or ``refused``.
+        seconds: Wall time of the run.
+        stages: One row per model stage that finished.
+        decisions: What each gate decided, in order.
+        push: Where the model is served, or None when it was refused.
+        nodes: Every node that was reached, in order.
+    """
+
+    recipe: str
+    profile: str
+    dataset: str
+    dataset_digest: str
+    run: str
+    status: str
+    seconds: float
+    stages: tuple[StageRow, ...]
+    decisions: tuple[GateDecision, ...]
+    push: PushRow | None
+    nodes: tuple[NodeRow, ...]
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Every reason of every gate that refused."""
+        return tuple(reason for decision in self.decisions for reason in decision.reasons)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        data = dataclasses.asdict(self)
+        data["decisions"] = [decision.to_json() for decision in self.decisions]
+        data["reasons"] = list(self.reasons)
+        return data
+
+
+def _number(value: float) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4f}"

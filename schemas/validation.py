@@ -1,0 +1,66 @@
+"""Pydantic's verdict as one `InputError`: the key path, the rule, the value received, the fix."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from schemas.errors import InputError, unknown_name
+
+T = TypeVar("T")
+
+
+def validated(kind: type[T], value: Any) -> T:
+    """Return ``value`` as a ``kind`` (a pydantic dataclass).
+
+    Raises:
+        InputError: The value breaks a rule; ``path`` tells where, the first problem is named.
+    """
+    if not isinstance(value, Mapping):
+        raise InputError(f"must be a mapping of keys to values, not {value!r}.")
+    try:
+        return TypeAdapter(kind).validate_python(value)
+    except ValidationError as error:
+        raise _input_error(kind, error) from error
+
+
+def _input_error(kind: type, error: ValidationError) -> InputError:
+    first = error.errors()[0]
+    path = tuple(first["loc"])
+    if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+        valid = _names_at(kind, path[:-1])
+        return InputError(unknown_name("key", path[-1], valid), path=path)
+    if first["type"] in ("missing", "missing_argument"):
+        return InputError(f"the key {path[-1]!r} is missing; add it.", path=path)
+    message = first["msg"].removeprefix("Value error, ").rstrip(".")
+    message = message[0].lower() + message[1:]
+    if first["type"] not in ("refresh", "value_error"):
+        message = f"{message}; got {first['input']!r}"
+    return InputError(f"{message}.", path=path)
+
+
+def _names_at(kind: Any, path: tuple[str | int, ...]) -> set[str]:
+    """Return the field names of the dataclasses that may stand at ``path`` below ``kind``."""
+    kinds = _dataclasses_in(kind)
+    for part in path:
+        below: list[Any] = []
+        for one in kinds:
+            hints = typing.get_type_hints(one)
+            if part in hints:
+                below += _dataclasses_in(hints[str(part)])
+        kinds = below or kinds  # an index or a dictionary key stays within the same element type
+    return {field.name for one in kinds for field in dataclasses.fields(one) if field.init}
+
+
+def _dataclasses_in(hint: Any) -> list[Any]:
+    """Return the dataclasses named anywhere in a type hint (through tuples, unions, Annotated)."""
+    if dataclasses.is_dataclass(hint):
+        return [hint]
+    if typing.get_origin(hint) is None and not isinstance(hint, types.UnionType):
+        return []
+    return [found for arg in typing.get_args(hint) for found in _dataclasses_in(arg)]
