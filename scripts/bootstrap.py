@@ -88,13 +88,14 @@ def needs_runtime() -> bool:
     """Say whether this machine needs the private C runtime.
 
     Raises:
-        SetupError: The machine has no glibc at all, or is no Linux.
+        SetupError: TFX has no wheels for this kind of machine.
     """
     version = glibc_version()
-    if sys.platform != "linux" or version is None:
+    if sys.platform != "linux" or platform.machine() != "x86_64" or version is None:
         raise SetupError(
-            f"TFX has wheels for Linux with glibc only, this is {platform.platform()};"
-            " use the container: docker build -t beam-refinery ."
+            "TFX (ml-metadata) has wheels for Linux with glibc on x86_64 only, this is"
+            f" {platform.platform()}; use the container:"
+            " docker build --platform linux/amd64 -t beam-refinery ."
         )
     return version < NEEDED_GLIBC
 
@@ -214,12 +215,13 @@ def uv(*arguments: str | Path) -> None:
 
 def install_packages() -> None:
     """Install exactly the locked packages, with their bytecode compiled."""
-    uv("sync", "--compile-bytecode", LOCK_FILE)
+    uv("sync", "--compile-bytecode", "--build-constraints", LOCK_FILE, LOCK_FILE)
 
 
 def install_project() -> None:
-    """Install the project itself, editable."""
-    uv("install", "--no-deps", "--no-build-isolation", "--editable", ROOT)
+    """Install the project itself, editable: one path entry, so that new modules are found."""
+    mode = ("--config-setting", "editable_mode=compat")
+    uv("install", "--no-deps", "--no-build-isolation", *mode, "--editable", ROOT)
 
 
 def check() -> None:
@@ -242,7 +244,7 @@ def steps() -> list[tuple[str, str, str, Callable[[], None]]]:
         line = f"private C runtime from Debian {RUNTIME_RELEASE} (this machine's is too old)"
         listed.append(("runtime", key, line, install_runtime))
     count = lock.count(b"==")
-    project = digest(lock, (ROOT / "setup.py").read_bytes())
+    project = digest("compat", lock, (ROOT / "setup.py").read_bytes())
     return [
         *listed,
         ("packages", digest(lock), f"about {count} packages, compiled", install_packages),

@@ -7,5 +7,5 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 .venv/bin/uv pip compile setup.py --extra tfx --extra dev --quiet \
     --universal --python-version 3.11 --fork-strategy fewest --no-annotate \
     --no-emit-index-url --no-emit-find-links --custom-compile-command scripts/lock.sh \
-    --output-file requirements.lock "$@"
+    --override scripts/overrides.txt --output-file requirements.lock "$@"
 echo "requirements.lock: $(grep -c == requirements.lock) packages"
