@@ -1,0 +1,1 @@
+"""What turns recipes into datasets: augmentation, dataset building, refresh."""

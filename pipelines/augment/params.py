@@ -1,0 +1,235 @@
+"""How an op's parameters are drawn: distributions as data, and fixed settings.
+
+A distribution knows the value that leaves an example unchanged (its identity). Strength 1 is the
+declared range, strength 0 the identity alone, anything between shrinks the range towards it.
+Drawn values are multiples of 2**-16 (or integers), so the ``float32`` that provenance stores is
+exactly the value used, on every machine.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.augment.draws import Draws
+from schemas.errors import InputError, unknown_name
+
+Values = NDArray[np.float64] | NDArray[np.int64]
+_STEPS = 65536.0
+
+
+class Distribution(Protocol):
+    """What every parameter distribution offers; each is a frozen, comparable dataclass."""
+
+    integer: bool
+
+    def sample(self, draws: Draws, strength: float) -> Values:
+        """Return one value per row: ``float64[N]``, or ``int64[N]`` where ``integer``."""
+
+    def override(self, value: Any) -> Distribution:
+        """Return the same distribution with the bounds that a recipe gave as ``value``."""
+
+    def describe(self) -> Any:
+        """Return the bounds in the form that ``override`` accepts."""
+
+    def moments(self, strength: float) -> tuple[float, float]:
+        """Return the declared mean and standard deviation at ``strength``."""
+
+
+@dataclass(frozen=True)
+class Uniform:
+    """A real number in ``[low, high]``; option form ``[low, high]``, within ``limits``."""
+
+    low: float
+    high: float
+    identity: float
+    limits: tuple[float, float] = (-256.0, 256.0)
+    integer = False
+
+    def sample(self, draws: Draws, strength: float) -> NDArray[np.float64]:
+        """Return ``float64[N]``."""
+        low, high = self._range(strength)
+        values = low + (high - low) * draws.uniform(1)[:, 0]
+        return np.rint(values * _STEPS) / _STEPS
+
+    def override(self, value: Any) -> Uniform:
+        """Return the distribution over ``[low, high]``."""
+        low, high = _pair(value, self.limits)
+        return replace(self, low=low, high=high)
+
+    def describe(self) -> list[float]:
+        """Return ``[low, high]``."""
+        return [self.low, self.high]
+
+    def moments(self, strength: float) -> tuple[float, float]:
+        """Return mean and standard deviation."""
+        low, high = self._range(strength)
+        return (low + high) / 2, (high - low) / math.sqrt(12)
+
+    def _range(self, strength: float) -> tuple[float, float]:
+        low = self.identity + strength * (self.low - self.identity)
+        return low, self.identity + strength * (self.high - self.identity)
+
+
+@dataclass(frozen=True)
+class Symmetric:
+    """A real number in ``centre ± bound``, ``centre`` the identity; option form ``bound``."""
+
+    bound: float
+    centre: float = 0.0
+    limit: float = 180.0
+    integer = False
+
+    def sample(self, draws: Draws, strength: float) -> NDArray[np.float64]:
+        """Return ``float64[N]``."""
+        return self._uniform().sample(draws, strength)
+
+    def override(self, value: Any) -> Symmetric:
+        """Return the distribution with another bound."""
+        return replace(self, bound=_number(value, 0.0, self.limit))
+
+    def describe(self) -> float:
+        """Return the bound."""
+        return self.bound
+
+    def moments(self, strength: float) -> tuple[float, float]:
+        """Return mean and standard deviation."""
+        return self._uniform().moments(strength)
+
+    def _uniform(self) -> Uniform:
+        return Uniform(self.centre - self.bound, self.centre + self.bound, self.centre)
+
+
+@dataclass(frozen=True)
+class Integers:
+    """An integer in ``low .. high``, both included; option form ``[low, high]``.
+
+    Strength moves both ends towards the identity, rounded to the nearest integer.
+    """
+
+    low: int
+    high: int
+    identity: int
+    limits: tuple[int, int] = (0, 65536)
+    integer = True
+
+    def sample(self, draws: Draws, strength: float) -> NDArray[np.int64]:
+        """Return ``int64[N]``."""
+        low, high = self._range(strength)
+        return draws.integers(low, high + 1, 1)[:, 0]
+
+    def override(self, value: Any) -> Integers:
+        """Return the distribution over ``low .. high``."""
+        low, high = _pair(value, self.limits)
+        if low != int(low) or high != int(high):
+            raise InputError(f"must be two integers, got {value!r}")
+        return replace(self, low=int(low), high=int(high))
+
+    def describe(self) -> list[int]:
+        """Return ``[low, high]``."""
+        return [self.low, self.high]
+
+    def moments(self, strength: float) -> tuple[float, float]:
+        """Return mean and standard deviation."""
+        low, high = self._range(strength)
+        return (low + high) / 2, math.sqrt(((high - low + 1) ** 2 - 1) / 12)
+
+    def _range(self, strength: float) -> tuple[int, int]:
+        low = self.identity + math.floor(strength * (self.low - self.identity) + 0.5)
+        return low, self.identity + math.floor(strength * (self.high - self.identity) + 0.5)
+
+
+@dataclass(frozen=True)
+class Flag:
+    """1 with ``probability`` times the strength, else 0 (the identity); option form a number."""
+
+    probability: float = 1.0
+    integer = True
+
+    def sample(self, draws: Draws, strength: float) -> NDArray[np.int64]:
+        """Return ``int64[N]`` of 0 and 1."""
+        return (draws.uniform(1)[:, 0] < self.probability * strength).astype(np.int64)
+
+    def override(self, value: Any) -> Flag:
+        """Return the flag with another probability."""
+        return Flag(_number(value, 0.0, 1.0))
+
+    def describe(self) -> float:
+        """Return the probability."""
+        return self.probability
+
+    def moments(self, strength: float) -> tuple[float, float]:
+        """Return mean and standard deviation."""
+        share = self.probability * strength
+        return share, math.sqrt(share * (1 - share))
+
+
+@dataclass(frozen=True)
+class Seed:
+    """A seed in ``[0, 2**62)`` for ``Draws.from_seeds`` inside a kernel; takes no option."""
+
+    integer = True
+
+    def sample(self, draws: Draws, strength: float) -> NDArray[np.int64]:
+        """Return ``int64[N]``; the same at every strength."""
+        return (draws.bits(1)[:, 0] >> np.uint64(2)).astype(np.int64)
+
+    def override(self, value: Any) -> Seed:
+        """Refuse: the seed of a kernel follows from the recipe's seed."""
+        raise InputError(f"cannot be set, got {value!r}: remove it and set the recipe's seed")
+
+    def describe(self) -> str:
+        """Return ``"random"``."""
+        return "random"
+
+    def moments(self, strength: float) -> tuple[float, float]:
+        """Return mean and standard deviation."""
+        return 2.0**61, 2.0**62 / math.sqrt(12)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A fixed, never random option: one of ``choices``, or a number within ``limits``."""
+
+    default: Any
+    choices: tuple[Any, ...] = ()
+    limits: tuple[float, float] | None = None
+
+    def override(self, value: Any) -> Setting:
+        """Return the setting with ``value`` in place of the default.
+
+        Raises:
+            InputError: If the value is not allowed.
+        """
+        if self.choices:
+            if not any(value == choice and type(value) is type(choice) for choice in self.choices):
+                raise InputError(unknown_name("value", value, map(str, self.choices)))
+            return replace(self, default=value)
+        if self.limits is not None:
+            number = _number(value, *self.limits)
+            return replace(self, default=int(number) if isinstance(self.default, int) else number)
+        if not isinstance(value, type(self.default)):
+            kind = type(self.default).__name__
+            raise InputError(f"must be of type {kind}, got {value!r}")
+        return replace(self, default=value)
+
+
+def _number(value: Any, low: float, high: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InputError(f"must be a number in [{low:g}, {high:g}], got {value!r}")
+    if not low <= value <= high:
+        raise InputError(f"must be in [{low:g}, {high:g}], got {value!r}")
+    return float(value)
+
+
+def _pair(value: Any, limits: tuple[float, float]) -> tuple[float, float]:
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        raise InputError(f"must be a pair [low, high], got {value!r}")
+    low, high = (_number(end, *limits) for end in value)
+    if low > high:
+        raise InputError(f"must be a pair [low, high] with low <= high, got {value!r}: swap them")
+    return low, high
