@@ -178,12 +178,13 @@ class RefreshReport:
         dataset: Directory of the dataset.
         dataset_digest: Digest of that dataset.
         run: Identifier of the pipeline run in the metadata store.
-        status: ``pushed``, ``nothing_new`` or ``refused``.
+        status: ``pushed``, ``nothing_new``, ``refused`` or ``failed``.
         seconds: Wall time of the run.
         stages: One row per model stage that finished.
         decisions: What each gate decided, in order.
         push: Where the model is served, or None when it was refused.
         nodes: Every node that was reached, in order.
+        error: Why it failed, or None.
     """
 
     recipe: str
@@ -197,6 +198,7 @@ class RefreshReport:
     decisions: tuple[GateDecision, ...]
     push: PushRow | None
     nodes: tuple[NodeRow, ...]
+    error: str | None = None
 
     @property
     def reasons(self) -> tuple[str, ...]:

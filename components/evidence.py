@@ -1,0 +1,89 @@
+"""Read what the pipeline's artifacts say, as the reports that the gates decide on.
+
+The gate components and the final report both read through these functions, so that what is
+printed is what was decided on.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from components.tree import tree_bytes
+from schemas.errors import FailedError
+from schemas.report import EvalReport, SizeReport
+
+SERVING = "Format-Serving"
+STAGE_RECORD = "stage.json"
+ACCURACY_METRIC = "sparse_categorical_accuracy"
+LOSS_METRIC = "sparse_categorical_crossentropy"
+COUNT_METRIC = "example_count"
+
+
+def stage_record(model: Path) -> dict[str, Any]:
+    """Return the ``stage.json`` of a model artifact."""
+    return json.loads((model / STAGE_RECORD).read_text())
+
+
+def size_report(model: Path) -> SizeReport:
+    """Weigh the SavedModel of a model artifact; parameters as its stage counted them."""
+    return SizeReport(
+        format="SavedModel",
+        bytes=tree_bytes(model / SERVING),
+        parameters=stage_record(model)["parameters"],
+    )
+
+
+def eval_report(evaluation: Path, *, split: str) -> EvalReport:
+    """Return the overall figures of a TFMA evaluation.
+
+    Args:
+        evaluation: Folder that the Evaluator wrote.
+        split: Name of the split it evaluated.
+
+    Raises:
+        FailedError: the evaluation holds no overall figures.
+    """
+    import tensorflow_model_analysis as tfma
+
+    result = tfma.load_eval_result(str(evaluation))
+    overall = next((metrics for key, metrics in result.slicing_metrics if not key), None)
+    if overall is None:
+        raise FailedError(f"the evaluation in {evaluation} has no figures over all examples")
+    values = overall[""][""]
+    try:
+        return EvalReport(
+            split=split,
+            examples=int(values[COUNT_METRIC]["doubleValue"]),
+            accuracy=float(values[ACCURACY_METRIC]["doubleValue"]),
+            loss=float(values[LOSS_METRIC]["doubleValue"]),
+        )
+    except KeyError as error:
+        raise FailedError(
+            f"the evaluation in {evaluation} lacks the metric {error}; it has {sorted(values)}"
+        ) from error
+
+
+def split_anomalies(anomalies: Path, statistics: Path) -> dict[str, tuple[int, list[str]]]:
+    """Return, per split, how many examples were examined and the anomalies found, in words.
+
+    Args:
+        anomalies: Folder that ExampleValidator wrote (``Split-*/SchemaDiff.pb``).
+        statistics: Folder that StatisticsGen wrote (``Split-*/FeatureStats.pb``).
+    """
+    import tensorflow_data_validation as tfdv
+
+    found = {}
+    for folder in sorted(anomalies.glob("Split-*")):
+        stats = tfdv.load_stats_binary(str(statistics / folder.name / "FeatureStats.pb"))
+        diff = tfdv.load_anomalies_binary(str(folder / "SchemaDiff.pb"))
+        words = [
+            f"{name}: {one.short_description} ({one.description})".replace("\n", " ")
+            for name, one in sorted(diff.anomaly_info.items())
+        ]
+        if diff.HasField("dataset_anomaly_info"):
+            words.append(diff.dataset_anomaly_info.description)
+        split = folder.name.removeprefix("Split-")
+        found[split] = (int(stats.datasets[0].num_examples), words)
+    return found

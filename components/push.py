@@ -1,0 +1,167 @@
+"""Put a model where it is served, so that a crash at any moment leaves the old or the new one.
+
+Layout of a serving folder: one numeric folder per version, as TensorFlow Serving expects it, with
+``push.json`` inside; and ``CURRENT``, a file that names the live version. A version is copied to a
+temporary sibling whose name is not numeric, synced, and renamed; then ``CURRENT`` is replaced.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from components.tree import tree_digest, tree_files
+
+CURRENT = "CURRENT"
+RECORD = "push.json"
+_TEMPORARY = ".tmp-"
+_LOCK = ".push.lock"
+_NOT_THE_MODEL = frozenset({RECORD})
+
+
+@dataclass(frozen=True, kw_only=True)
+class LiveModel:
+    """The version that ``CURRENT`` names.
+
+    Attributes:
+        version: Its number.
+        path: Its folder.
+        digest: The digest that it was pushed with.
+        record: The whole ``push.json``.
+    """
+
+    version: int
+    path: Path
+    digest: str
+    record: Mapping[str, Any]
+
+    @property
+    def intact(self) -> bool:
+        """Whether the files still have the digest they were pushed with (they are read)."""
+        return tree_digest(self.path, leave_out=_NOT_THE_MODEL) == self.digest
+
+
+@dataclass(frozen=True, kw_only=True)
+class PushResult:
+    """Where a model is live, and whether this push put it there or found it there."""
+
+    version: int
+    path: Path
+    digest: str
+    pushed: bool
+
+
+def push(model: Path, serving: Path, *, record: Mapping[str, Any]) -> PushResult:
+    """Make ``model`` the live version of ``serving``.
+
+    Nothing is pushed when the live version is intact and has the same digest. A complete version
+    that an interrupted push of the same model left above the live one is taken over. Otherwise the
+    model becomes the next version: numbers only grow, a version folder never changes.
+
+    Args:
+        model: Folder whose files are to be served (a SavedModel).
+        serving: The serving folder; created where missing. Pushes to it wait for one another.
+        record: What ``push.json`` says beside version and digest; plain JSON values.
+
+    Raises:
+        FailedError: ``model`` holds something else than plain files and folders.
+        OSError: the disk is full or refuses; the old version stays live.
+    """
+    digest = tree_digest(model, leave_out=_NOT_THE_MODEL)
+    serving.mkdir(parents=True, exist_ok=True)
+    with FileLock(serving / _LOCK):
+        for leftover in serving.glob(f"{_TEMPORARY}*"):
+            _remove(leftover)
+        live = live_model(serving)
+        if live is not None and live.digest == digest and live.intact:
+            return PushResult(version=live.version, path=live.path, digest=digest, pushed=False)
+        current = _current(serving)
+        version = max([current, *_versions(serving)])
+        newest = _version_at(serving, version) if version > current else None
+        if newest is None or newest.digest != digest or not newest.intact:
+            version += 1
+            _publish(model, serving, version, {**record, "version": version, "digest": digest})
+        _replace_text(serving / CURRENT, f"{version}\n")
+    return PushResult(version=version, path=serving / str(version), digest=digest, pushed=True)
+
+
+def live_model(serving: Path) -> LiveModel | None:
+    """Return the version that ``CURRENT`` names, or None where it names no readable one."""
+    return _version_at(serving, _current(serving))
+
+
+def _current(serving: Path) -> int:
+    """Return the number in ``CURRENT``, 0 where there is none."""
+    try:
+        return int((serving / CURRENT).read_text())
+    except (OSError, ValueError):
+        return 0
+
+
+def _version_at(serving: Path, version: int) -> LiveModel | None:
+    path = serving / str(version)
+    try:
+        record = json.loads((path / RECORD).read_text())
+        return LiveModel(version=version, path=path, digest=record["digest"], record=record)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _versions(serving: Path) -> list[int]:
+    return [int(entry.name) for entry in serving.iterdir() if entry.name.isdecimal()]
+
+
+def _publish(model: Path, serving: Path, version: int, record: Mapping[str, Any]) -> None:
+    """Copy beside, sync every file and folder, rename."""
+    temporary = serving / f"{_TEMPORARY}{version}-{uuid.uuid4().hex[:8]}"
+    try:
+        temporary.mkdir()
+        for name, source in tree_files(model):
+            target = temporary / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, target)
+            _sync(target)
+        (temporary / RECORD).write_text(json.dumps(record, indent=2, sort_keys=True) + "\n")
+        _sync(temporary / RECORD)
+        for folder in [*filter(Path.is_dir, temporary.rglob("*")), temporary]:
+            _sync(folder)
+        os.rename(temporary, serving / str(version))
+    except OSError:
+        _remove(temporary)
+        raise
+    _sync(serving)
+
+
+def _replace_text(path: Path, text: str) -> None:
+    temporary = path.with_name(f"{_TEMPORARY}{path.name}-{uuid.uuid4().hex[:8]}")
+    try:
+        temporary.write_text(text)
+        _sync(temporary)
+        os.replace(temporary, path)
+    except OSError:
+        _remove(temporary)
+        raise
+    _sync(path.parent)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,139 @@
+"""The TFX components of a refresh: each hands artifacts and parameters to plain functions.
+
+No ``from __future__ import annotations`` here: TFX reads the annotations as objects. Where a
+component's outcome depends on our sources, ``code_version`` (a hash of them) is a parameter,
+because TFX's cache key holds parameters and no code.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tfx.components import Pusher
+from tfx.components.pusher.executor import Executor as PusherExecutor
+from tfx.dsl.component.experimental.annotations import (
+    InputArtifact,
+    OutputArtifact,
+    OutputDict,
+    Parameter,
+)
+from tfx.dsl.component.experimental.decorators import component
+from tfx.dsl.components.base.executor_spec import ExecutorClassSpec
+from tfx.types import artifact_utils, standard_component_specs
+from tfx.types.standard_artifacts import (
+    ExampleAnomalies,
+    Examples,
+    ExampleStatistics,
+    InfraBlessing,
+    Model,
+)
+
+from components import evidence
+from components.gate import decide, decide_data
+from components.push import push
+from schemas.errors import GateRefusal
+from schemas.refresh import Thresholds, parse_config
+
+BLESSED = "blessed"
+PUSHED = "pushed"
+PUSHED_VERSION = "pushed_version"
+PUSHED_DIGEST = "pushed_digest"
+PUSHED_DESTINATION = "pushed_destination"
+PUSHED_NOW = "pushed_now"
+
+
+@component
+def DataGate(  # noqa: N802 - a component reads as a class
+    anomalies: InputArtifact[ExampleAnomalies],
+    statistics: InputArtifact[ExampleStatistics],
+    code_version: Parameter[str],
+) -> OutputDict(examples=int):
+    """Block the pipeline on anomalies, which ExampleValidator only notes down.
+
+    Raises:
+        GateRefusal: naming every anomaly.
+    """
+    found = evidence.split_anomalies(Path(anomalies.uri), Path(statistics.uri))
+    decision = decide_data(found)
+    if not decision.blessed:
+        raise GateRefusal("the data gate refused: " + "; ".join(decision.reasons))
+    return {"examples": sum(examples for examples, _ in found.values())}
+
+
+@component
+def ModelStage(  # noqa: N802
+    examples: InputArtifact[Examples],
+    model: OutputArtifact[Model],
+    kind: Parameter[str],
+    config: Parameter[str],
+    seed: Parameter[int],
+    code_version: Parameter[str],
+    base: InputArtifact[Model] = None,
+    teacher: InputArtifact[Model] = None,
+) -> OutputDict(accuracy=float, parameters=int):
+    """Run one model stage of any kind; ``config`` is its JSON."""
+    from components.stages import run_stage
+
+    record = run_stage(
+        kind,
+        dataset=Path(examples.uri),
+        base=Path(base.uri) if base else None,
+        teacher=Path(teacher.uri) if teacher else None,
+        config=parse_config(kind, json.loads(config)),
+        output=Path(model.uri),
+        seed=seed,
+    )
+    return {"accuracy": record["accuracy"], "parameters": record["parameters"]}
+
+
+@component
+def SizeGate(  # noqa: N802
+    model: InputArtifact[Model],
+    blessing: OutputArtifact[InfraBlessing],
+    thresholds: Parameter[str],
+    code_version: Parameter[str],
+) -> OutputDict(size_bytes=int):
+    """Bless a model whose shipped files keep to the size limit; ``thresholds`` is their JSON."""
+    report = evidence.size_report(Path(model.uri))
+    decision = decide(report, Thresholds(**json.loads(thresholds)))
+    blessing.set_int_custom_property(BLESSED, int(decision.blessed))
+    folder = Path(blessing.uri)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "decision.json").write_text(json.dumps(decision.to_json(), indent=2) + "\n")
+    return {"size_bytes": report.bytes}
+
+
+class AtomicPusherExecutor(PusherExecutor):
+    """Check the blessings as the stock Pusher does, then push through `components.push.push`."""
+
+    def Do(  # noqa: N802
+        self,
+        input_dict: dict[str, list[Any]],
+        output_dict: dict[str, list[Any]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Push the model if every blessing given is there, and note where on the output."""
+        pushed = artifact_utils.get_single_instance(
+            output_dict[standard_component_specs.PUSHED_MODEL_KEY]
+        )
+        if not self.CheckBlessing(input_dict):
+            self._MarkNotPushed(pushed)
+            return
+        destination = json.loads(exec_properties[standard_component_specs.PUSH_DESTINATION_KEY])
+        custom = json.loads(exec_properties[standard_component_specs.CUSTOM_CONFIG_KEY])
+        result = push(
+            Path(self.GetModelPath(input_dict)),
+            Path(destination["filesystem"]["base_directory"]),
+            record=custom["record"],
+        )
+        self._MarkPushed(
+            pushed, pushed_destination=str(result.path), pushed_version=str(result.version)
+        )
+        pushed.set_string_custom_property(PUSHED_DIGEST, result.digest)
+        pushed.set_int_custom_property(PUSHED_NOW, int(result.pushed))
+
+
+class AtomicPusher(Pusher):
+    """A Pusher that never leaves half a model, and never pushes what is already live."""
+
+    EXECUTOR_SPEC = ExecutorClassSpec(AtomicPusherExecutor)
