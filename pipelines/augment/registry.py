@@ -36,6 +36,7 @@ from schemas.errors import InputError, unknown_name
 Modality = Literal["image", "text"]
 Kind = Literal["affine", "colour", "pixel", "tokens"]
 Kernel = Callable[..., Any]
+Resources = Callable[[], Mapping[str, str]]
 
 MODALITIES: tuple[Modality, ...] = ("image", "text")
 FILLS = ("nearest", "constant", "reflect", "wrap")
@@ -46,6 +47,10 @@ FILL_SETTINGS = {
 RESERVED = frozenset({"op", "probability", "strength", "weight", "labels", "version"})
 
 _OPS: dict[str, Op] = {}
+
+
+def _no_resources() -> Mapping[str, str]:
+    return {}
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,8 @@ class Op:
         settings: Fixed options.
         kernel: The decorated function.
         summary: First line of the kernel's docstring.
+        resources: Returns the digest of each installed resource the output depends on, such as a
+            corpus; part of every recipe's fingerprint. Raises ``InputError`` if one is missing.
     """
 
     name: str
@@ -73,6 +80,7 @@ class Op:
     settings: Mapping[str, Setting]
     kernel: Kernel
     summary: str
+    resources: Resources
 
     def sample(self, draws: Draws, strength: float) -> dict[str, NDArray[Any]]:
         """Return one array of N values per parameter, as used and as stored in provenance."""
@@ -129,9 +137,10 @@ def text_op(
     version: int,
     params: Mapping[str, Distribution],
     settings: Mapping[str, Setting] = MappingProxyType({}),
+    resources: Resources = _no_resources,
 ) -> Callable[[Kernel], Kernel]:
     """Register the decorated kernel as a text op (signature: see the module)."""
-    return _register(name, "text", family, "tokens", version, params, dict(settings))
+    return _register(name, "text", family, "tokens", version, params, dict(settings), resources)
 
 
 def _register(
@@ -142,6 +151,7 @@ def _register(
     version: int,
     params: Mapping[str, Distribution],
     settings: Mapping[str, Setting],
+    resources: Resources = _no_resources,
 ) -> Callable[[Kernel], Kernel]:
     taken = RESERVED & {*params, *settings}
     if taken:
@@ -155,7 +165,16 @@ def _register(
             raise ValueError(f"op {name!r} has no docstring: its first line is the listed summary")
         frozen_params, frozen_settings = MappingProxyType(dict(params)), MappingProxyType(settings)
         _OPS[name] = Op(
-            name, version, modality, family, kind, frozen_params, frozen_settings, kernel, lines[0]
+            name=name,
+            version=version,
+            modality=modality,
+            family=family,
+            kind=kind,
+            params=frozen_params,
+            settings=frozen_settings,
+            kernel=kernel,
+            summary=lines[0],
+            resources=resources,
         )
         return kernel
 

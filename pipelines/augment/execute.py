@@ -1,0 +1,222 @@
+"""Run a policy over a batch: draw, group rows by op, fuse what can be fused.
+
+Each row carries its own pending affine matrix or colour map, so what is fused depends on the ops
+of that row alone, never on its neighbours in the batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipelines.augment import registry
+from pipelines.augment.draws import Draws
+from pipelines.augment.image import recolour, warp
+from pipelines.augment.text.tokenize import Tokens, join, tokenize
+
+if TYPE_CHECKING:
+    from pipelines.augment.policy import OpCall, Policy, Slot
+
+Images = NDArray[np.uint8]
+Rows = NDArray[np.intp]
+Trace = dict[str, NDArray[Any]]
+
+_COLUMN_TYPES: dict[str, Any] = {"str": object, "int64": np.int64, "float32": np.float32}
+_NOTHING, _AFFINE, _COLOUR = 0, 1, 2
+
+
+def trace_schema(policy: Policy) -> dict[str, str]:
+    """Return the trace columns of ``policy`` with their types: str, int64 or float32."""
+    columns = {"branch": "int64"} if len(policy.branches) > 1 else {}
+    for name, slot in _slots(policy):
+        columns[f"{name}.op"] = "str"
+        for call in slot.choices:
+            for param, distribution in call.resolved().params.items():
+                column = f"{name}.{call.op}.{param}"
+                columns[column] = "int64" if distribution.integer else "float32"
+    return columns
+
+
+def empty_trace(policy: Policy, count: int) -> Trace:
+    """Return ``count`` trace rows of an example that no op touched."""
+    trace: Trace = {}
+    for column, kind in trace_schema(policy).items():
+        if kind == "str":
+            trace[column] = np.full(count, "", dtype=object)
+        else:
+            trace[column] = np.ma.masked_all(count, dtype=_COLUMN_TYPES[kind])
+    return trace
+
+
+def run_images(
+    policy: Policy, images: Images, draws: Draws, labels: NDArray[np.int64] | None
+) -> tuple[Images, Trace]:
+    """Return the augmented copy of ``uint8[N, H, W, C]`` images, and its trace."""
+    state = _ImageRows(images)
+    trace = _run(policy, state, draws, labels)
+    state.settle(np.arange(len(images)))
+    return state.images, trace
+
+
+def run_texts(
+    policy: Policy, texts: Sequence[str], draws: Draws, labels: NDArray[np.int64] | None
+) -> tuple[list[str], Trace]:
+    """Return the augmented copies of ``texts``, and their trace."""
+    state = _TextRows(texts)
+    trace = _run(policy, state, draws, labels)
+    return state.texts(), trace
+
+
+class _RowsState(Protocol):
+    def apply(self, op: registry.Op, rows: Rows, params: Mapping[str, NDArray[Any]]) -> None:
+        """Apply ``op`` to some rows."""
+
+
+def _slots(policy: Policy) -> Iterator[tuple[str, Slot]]:
+    for branch in policy.branches:
+        for position, slot in enumerate(branch.slots):
+            yield f"slot{position}", slot
+
+
+def _run(
+    policy: Policy, state: _RowsState, draws: Draws, labels: NDArray[np.int64] | None
+) -> Trace:
+    count = len(draws)
+    trace = empty_trace(policy, count)
+    chosen = np.zeros(count, dtype=np.int64)
+    if len(policy.branches) > 1:
+        chosen = draws.stream("branch").choice([branch.weight for branch in policy.branches])
+        trace["branch"][:] = chosen
+    for index, branch in enumerate(policy.branches):
+        rows = np.flatnonzero(chosen == index)
+        of_branch = draws.take(rows)
+        for position, slot in enumerate(branch.slots):
+            name = f"slot{position}"
+            stream = of_branch.stream(name)
+            for call, picked in _picks(slot, stream, None if labels is None else labels[rows]):
+                if not len(picked):
+                    continue
+                op, touched = call.resolved(), rows[picked]
+                params = op.sample(stream.take(picked).stream(op.name), call.strength)
+                state.apply(op, touched, params)
+                trace[f"{name}.op"][touched] = op.name
+                for param, values in params.items():
+                    stored = registry.as_stored(op.params[param], values)
+                    trace[f"{name}.{op.name}.{param}"][touched] = stored
+    return trace
+
+
+def _picks(
+    slot: Slot, stream: Draws, labels: NDArray[np.int64] | None
+) -> Iterator[tuple[OpCall, Rows]]:
+    """Yield each call of ``slot`` with the positions of the rows it is applied to."""
+    if len(slot.choices) > 1:
+        chosen = stream.stream("choice").choice(slot.weights)
+    else:
+        chosen = np.zeros(len(stream), dtype=np.int64)
+    gate = stream.stream("gate").uniform(1)[:, 0]
+    for index, call in enumerate(slot.choices):
+        taken = (chosen == index) & (gate < call.probability)
+        if call.labels is not None and labels is not None:
+            taken &= np.isin(labels, call.labels)
+        yield call, np.flatnonzero(taken)
+
+
+class _ImageRows:
+    """Images, each with the affine matrix or colour map that is still to be applied to it."""
+
+    def __init__(self, images: Images) -> None:
+        count = len(images)
+        self.images = images
+        self._owned = False
+        self._pending = np.zeros(count, dtype=np.int8)
+        self._matrices = np.zeros((count, 2, 3))
+        self._maps = np.zeros((count, 3, 4))
+        self._fills: list[tuple[str, int]] = []
+        self._fill = np.zeros(count, dtype=np.int64)
+
+    def apply(self, op: registry.Op, rows: Rows, params: Mapping[str, NDArray[Any]]) -> None:
+        settings = {name: setting.default for name, setting in op.settings.items()}
+        if op.kind == "affine":
+            fill = (settings.pop("fill"), settings.pop("fill_value"))
+            height, width = self.images.shape[1:3]
+            matrices = op.kernel(height=height, width=width, **params, **settings)
+            self._warp_later(rows, matrices, fill)
+        elif op.kind == "colour":
+            self._recolour_later(rows, op.kernel(**params, **settings))
+        else:
+            self.settle(rows)
+            self._store(rows, op.kernel(self._take(rows), **params, **settings))
+
+    def settle(self, rows: Rows) -> None:
+        """Apply what is pending for ``rows``."""
+        pending = self._pending[rows]
+        for code, (fill, value) in enumerate(self._fills):
+            some = rows[(pending == _AFFINE) & (self._fill[rows] == code)]
+            if len(some):
+                matrices = self._matrices[some]
+                warped = warp.warp(self._take(some), matrices, fill=fill, fill_value=value)
+                self._store(some, warped)
+        some = rows[pending == _COLOUR]
+        if len(some):
+            self._store(some, recolour.recolour(self._take(some), self._maps[some]))
+        self._pending[rows] = _NOTHING
+
+    def _warp_later(self, rows: Rows, matrices: NDArray[Any], fill: tuple[str, int]) -> None:
+        if fill not in self._fills:
+            self._fills.append(fill)
+        code = self._fills.index(fill)
+        other = (self._pending[rows] != _AFFINE) | (self._fill[rows] != code)
+        self.settle(rows[other])
+        fused = rows[~other]
+        self._matrices[rows[other]] = matrices[other]
+        self._matrices[fused] = warp.compose(self._matrices[fused], matrices[~other])
+        self._fill[rows] = code
+        self._pending[rows] = _AFFINE
+
+    def _recolour_later(self, rows: Rows, maps: NDArray[Any]) -> None:
+        other = self._pending[rows] != _COLOUR
+        self.settle(rows[other])
+        fused = rows[~other]
+        self._maps[rows[other]] = maps[other]
+        self._maps[fused] = recolour.compose(self._maps[fused], maps[~other])
+        self._pending[rows] = _COLOUR
+
+    def _take(self, rows: Rows) -> Images:
+        return self.images if len(rows) == len(self.images) else self.images[rows]
+
+    def _store(self, rows: Rows, changed: Images) -> None:
+        if len(rows) == len(self.images):
+            self.images = changed
+        else:
+            if not self._owned:
+                self.images = self.images.copy()
+            self.images[rows] = changed
+        self._owned = True
+
+
+class _TextRows:
+    """Texts, tokenised at the first op that touches them and joined once at the end."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self._texts = list(texts)
+        self._documents: dict[int, Tokens] = {}
+
+    def apply(self, op: registry.Op, rows: Rows, params: Mapping[str, NDArray[Any]]) -> None:
+        settings = {name: setting.default for name, setting in op.settings.items()}
+        places = rows.tolist()
+        for place in places:
+            if place not in self._documents:
+                self._documents[place] = tokenize(self._texts[place])
+        documents = [self._documents[place] for place in places]
+        changed = op.kernel(documents, **params, **settings)
+        self._documents.update(zip(places, changed, strict=True))
+
+    def texts(self) -> list[str]:
+        """Return the texts as they are now."""
+        for place, document in self._documents.items():
+            self._texts[place] = join(document)
+        return self._texts

@@ -1,0 +1,63 @@
+"""Linear colour maps in fixed point: the same bytes on every CPU."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Images = NDArray[np.uint8]
+Maps = NDArray[np.float64]
+
+LUMA = (0.299, 0.587, 0.114)
+"""ITU-R BT.601 weights of red, green and blue."""
+
+_BITS = 10
+_LARGEST_COEFFICIENT = 31.0
+_LARGEST_OFFSET = 8000.0
+
+
+def compose(first: Maps, second: Maps) -> Maps:
+    """Return the map that applies ``first``, then ``second``; all ``float64[N, 3, 4]``.
+
+    Products are written out, as in ``warp.compose``. Nothing saturates in between.
+    """
+    composed = (
+        second[:, :, 0:1] * first[:, 0:1, :]
+        + second[:, :, 1:2] * first[:, 1:2, :]
+        + second[:, :, 2:3] * first[:, 2:3, :]
+    )
+    composed[:, :, 3] += second[:, :, 3]
+    return composed
+
+
+def recolour(images: Images, maps: Maps) -> Images:
+    """Return ``images`` with each pixel mapped by its image's own linear map, then saturated.
+
+    Coefficients and offsets are rounded to multiples of 1/1024, within the range in which
+    ``cv2.transform`` works on integers; halves round up. A grey image is mapped as an RGB image
+    of equal channels and the luma of the result kept.
+
+    Args:
+        images: ``uint8[N, H, W, C]``, C of 1 or 3.
+        maps: ``float64[N, 3, 4]``, of (R, G, B, 1).
+    """
+    linear = np.clip(maps[:, :, :3], -_LARGEST_COEFFICIENT, _LARGEST_COEFFICIENT)
+    offset = np.clip(maps[:, :, 3:], -_LARGEST_OFFSET, _LARGEST_OFFSET)
+    rounded = np.concatenate([linear, offset], axis=2)
+    if images.shape[3] == 1:
+        return _recolour_grey(images, rounded)
+    rounded = np.rint(rounded * (1 << _BITS)) / (1 << _BITS)
+    recoloured = np.empty_like(images, order="C")
+    for image, matrix, out in zip(images, rounded, recoloured, strict=True):
+        cv2.transform(image, matrix, dst=out)
+    return recoloured
+
+
+def _recolour_grey(images: Images, maps: Maps) -> Images:
+    rows = maps[:, 0] * LUMA[0] + maps[:, 1] * LUMA[1] + maps[:, 2] * LUMA[2]
+    gains = rows[:, 0] + rows[:, 1] + rows[:, 2]
+    gain = np.rint(gains * (1 << _BITS)).astype(np.int32)[:, None, None, None]
+    offset = np.rint(rows[:, 3] * (1 << _BITS)).astype(np.int32)[:, None, None, None]
+    levels = (images * gain + (offset + (1 << (_BITS - 1)))) >> _BITS
+    return np.clip(levels, 0, 255).astype(np.uint8)

@@ -1,0 +1,148 @@
+"""Affine resampling in fixed point: the same bytes on every CPU.
+
+Matrices become integers once, after fusion; from there on every step is integer arithmetic.
+The images of a chunk are stacked into one tall image, with borders resolved in the coordinates,
+so that a single ``cv2.remap`` (its fixed-point path: 5 fractional bits) serves the whole chunk.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.errors import InputError
+
+Images = NDArray[np.uint8]
+Matrices = NDArray[np.float64]
+
+LARGEST_SIDE = 32_000
+"""Coordinates are int16 inside OpenCV."""
+
+_BITS = 14
+_SUBPIXEL_BITS = 5
+_SUBPIXELS = 1 << _SUBPIXEL_BITS
+_LARGEST_COEFFICIENT = 1 << 10
+_LARGEST_OFFSET = 1 << 20
+_CHUNK_PIXELS = 1 << 16
+
+
+def compose(first: Matrices, second: Matrices) -> Matrices:
+    """Return the map that warps by ``first``, then by ``second``; all ``float64[N, 2, 3]``.
+
+    Both map output to input pixels. Products are written out: BLAS may fuse multiply and add,
+    which rounds differently from CPU to CPU.
+    """
+    composed = first[:, :, 0:1] * second[:, 0:1, :] + first[:, :, 1:2] * second[:, 1:2, :]
+    composed[:, :, 2] += first[:, :, 2]
+    return composed
+
+
+def warp(images: Images, matrices: Matrices, *, fill: str, fill_value: int = 0) -> Images:
+    """Return ``images`` resampled bilinearly, each by its own matrix.
+
+    Args:
+        images: ``uint8[N, H, W, C]``, C of 1 or 3.
+        matrices: ``float64[N, 2, 3]``, output to input pixels, from the image centre
+            ``((W - 1) / 2, (H - 1) / 2)``; x first.
+        fill: What lies outside: ``nearest`` (aaa|abc|ccc), ``constant`` (``fill_value``),
+            ``reflect`` (cba|abc|cba) or ``wrap`` (abc|abc|abc).
+        fill_value: Grey level for ``constant``.
+
+    Raises:
+        InputError: If a side is longer than ``LARGEST_SIDE``.
+    """
+    count, height, width = images.shape[:3]
+    if max(height, width) > LARGEST_SIDE:
+        raise InputError(
+            f"images of up to {LARGEST_SIDE} pixels a side can be warped, got {width}x{height}: "
+            "shrink them first"
+        )
+    padded = _pad(images, fill, fill_value)
+    rows, columns = padded.shape[1:3]
+    coefficients = _fixed_point(matrices, height, width)
+    warped = np.empty_like(images, order="C")
+    chunk = max(1, min(_CHUNK_PIXELS // (height * width), (1 << 15) // rows - 1))
+    for start in range(0, count, chunk):
+        part = slice(start, min(start + chunk, count))
+        size = part.stop - start
+        x = _inside(_coordinates(coefficients[part, 0], height, width), width, fill)
+        y = _inside(_coordinates(coefficients[part, 1], height, width), height, fill)
+        pixel = np.empty((size, height, width, 2), np.int16)
+        pixel[..., 0] = x >> _SUBPIXEL_BITS
+        tops = np.arange(0, size * rows, rows, dtype=y.dtype)
+        pixel[..., 1] = (y >> _SUBPIXEL_BITS) + tops[:, None, None]
+        x &= _SUBPIXELS - 1
+        y &= _SUBPIXELS - 1
+        y <<= _SUBPIXEL_BITS
+        x |= y
+        cv2.remap(
+            padded[part].reshape(size * rows, columns, -1),
+            pixel.reshape(size * height, width, 2),
+            x.astype(np.uint16).reshape(size * height, width),
+            cv2.INTER_LINEAR,
+            dst=warped[part].reshape(size * height, width, -1),
+        )
+    return warped
+
+
+def _fixed_point(matrices: Matrices, height: int, width: int) -> NDArray[np.int64]:
+    """Return integer coefficients over pixel indices, with ``_BITS`` fractional bits.
+
+    The centre is half-integral: ``(W - 1) / 2``. A bit more of scale keeps that exact.
+    """
+    last = np.array([width - 1, height - 1], dtype=np.int64)
+    scaled = np.empty(matrices.shape, dtype=np.int64)
+    linear = np.clip(matrices[:, :, :2], -_LARGEST_COEFFICIENT, _LARGEST_COEFFICIENT)
+    offset = np.clip(matrices[:, :, 2], -_LARGEST_OFFSET, _LARGEST_OFFSET)
+    scaled[:, :, :2] = np.rint(linear * (1 << _BITS))
+    twice = 2 * np.rint(offset * (1 << _BITS)).astype(np.int64) + (last << _BITS)
+    twice -= scaled[:, :, 0] * last[0] + scaled[:, :, 1] * last[1]
+    half_a_subpixel = 1 << (_BITS - _SUBPIXEL_BITS - 1)
+    scaled[:, :, 2] = (twice >> 1) + half_a_subpixel
+    return scaled
+
+
+def _coordinates(
+    coefficients: NDArray[np.int64], height: int, width: int
+) -> NDArray[np.int32] | NDArray[np.int64]:
+    """Return one source coordinate of every output pixel in subpixels: ``int[N, H, W]``."""
+    reach = np.abs(coefficients) @ np.array([width, height, 1], dtype=np.int64)
+    fits = reach.max(initial=0) < 2**31
+    narrow = coefficients.astype(np.int32) if fits else coefficients
+    per_x, per_y, origin = (narrow[:, i, None] for i in range(3))
+    along_x = per_x * np.arange(width, dtype=narrow.dtype) + origin
+    along_y = per_y * np.arange(height, dtype=narrow.dtype)
+    coordinates: NDArray[np.int32] | NDArray[np.int64] = along_y[:, :, None] + along_x[:, None, :]
+    coordinates >>= _BITS - _SUBPIXEL_BITS
+    return coordinates
+
+
+def _inside(
+    coordinates: NDArray[np.int32] | NDArray[np.int64], side: int, fill: str
+) -> NDArray[np.int32] | NDArray[np.int64]:
+    """Move coordinates (in subpixels, changed in place) into the image that ``_pad`` made."""
+    if fill == "wrap":
+        coordinates %= side * _SUBPIXELS
+        return coordinates
+    if fill == "constant":
+        coordinates += _SUBPIXELS
+        return np.clip(coordinates, 0, (side + 1) * _SUBPIXELS, out=coordinates)
+    if fill == "reflect":
+        half = _SUBPIXELS // 2
+        period = 2 * side * _SUBPIXELS
+        coordinates += half
+        coordinates %= period
+        np.minimum(coordinates, period - coordinates, out=coordinates)
+        coordinates -= half
+    return np.clip(coordinates, 0, (side - 1) * _SUBPIXELS, out=coordinates)
+
+
+def _pad(images: Images, fill: str, fill_value: int) -> Images:
+    """Add the pixels that interpolation across the border needs."""
+    if fill == "wrap":
+        return np.pad(images, ((0, 0), (0, 1), (0, 1), (0, 0)), mode="wrap")
+    if fill == "constant":
+        ring = ((0, 0), (1, 1), (1, 1), (0, 0))
+        return np.pad(images, ring, mode="constant", constant_values=fill_value)
+    return np.ascontiguousarray(images)
