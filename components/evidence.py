@@ -6,33 +6,22 @@ printed is what was decided on.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
-from components.tree import tree_bytes
 from schemas.errors import FailedError
 from schemas.report import EvalReport, SizeReport
 
-SERVING = "Format-Serving"
-STAGE_RECORD = "stage.json"
 ACCURACY_METRIC = "sparse_categorical_accuracy"
 LOSS_METRIC = "sparse_categorical_crossentropy"
 COUNT_METRIC = "example_count"
 
 
-def stage_record(model: Path) -> dict[str, Any]:
-    """Return the ``stage.json`` of a model artifact."""
-    return json.loads((model / STAGE_RECORD).read_text())
-
-
 def size_report(model: Path) -> SizeReport:
     """Weigh the SavedModel of a model artifact; parameters as its stage counted them."""
-    return SizeReport(
-        format="SavedModel",
-        bytes=tree_bytes(model / SERVING),
-        parameters=stage_record(model)["parameters"],
-    )
+    from components.evaluate import SERVING_FOLDER, saved_model_size
+    from components.stages import load_report
+
+    return saved_model_size(model / SERVING_FOLDER, load_report(model)["parameters"])
 
 
 def eval_report(evaluation: Path, *, split: str) -> EvalReport:

@@ -18,11 +18,13 @@ from typing import Any
 
 from filelock import FileLock
 
-from components.tree import tree_digest, tree_files
+from components.tree import TEMPORARY, sync, tree_digest, tree_files, write_text
 
 CURRENT = "CURRENT"
 RECORD = "push.json"
-_TEMPORARY = ".tmp-"
+# Properties that the Pusher sets on its output artifact beside TFX's own.
+PUSHED_DIGEST = "pushed_digest"
+PUSHED_NOW = "pushed_now"
 _LOCK = ".push.lock"
 _NOT_THE_MODEL = frozenset({RECORD})
 
@@ -78,7 +80,7 @@ def push(model: Path, serving: Path, *, record: Mapping[str, Any]) -> PushResult
     digest = tree_digest(model, leave_out=_NOT_THE_MODEL)
     serving.mkdir(parents=True, exist_ok=True)
     with FileLock(serving / _LOCK):
-        for leftover in serving.glob(f"{_TEMPORARY}*"):
+        for leftover in serving.glob(f"{TEMPORARY}*"):
             _remove(leftover)
         live = live_model(serving)
         if live is not None and live.digest == digest and live.intact:
@@ -89,7 +91,7 @@ def push(model: Path, serving: Path, *, record: Mapping[str, Any]) -> PushResult
         if newest is None or newest.digest != digest or not newest.intact:
             version += 1
             _publish(model, serving, version, {**record, "version": version, "digest": digest})
-        _replace_text(serving / CURRENT, f"{version}\n")
+        write_text(serving / CURRENT, f"{version}\n")
     return PushResult(version=version, path=serving / str(version), digest=digest, pushed=True)
 
 
@@ -121,43 +123,23 @@ def _versions(serving: Path) -> list[int]:
 
 def _publish(model: Path, serving: Path, version: int, record: Mapping[str, Any]) -> None:
     """Copy beside, sync every file and folder, rename."""
-    temporary = serving / f"{_TEMPORARY}{version}-{uuid.uuid4().hex[:8]}"
+    temporary = serving / f"{TEMPORARY}{version}-{uuid.uuid4().hex[:8]}"
     try:
         temporary.mkdir()
         for name, source in tree_files(model):
             target = temporary / name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, target)
-            _sync(target)
+            sync(target)
         (temporary / RECORD).write_text(json.dumps(record, indent=2, sort_keys=True) + "\n")
-        _sync(temporary / RECORD)
+        sync(temporary / RECORD)
         for folder in [*filter(Path.is_dir, temporary.rglob("*")), temporary]:
-            _sync(folder)
+            sync(folder)
         os.rename(temporary, serving / str(version))
     except OSError:
         _remove(temporary)
         raise
-    _sync(serving)
-
-
-def _replace_text(path: Path, text: str) -> None:
-    temporary = path.with_name(f"{_TEMPORARY}{path.name}-{uuid.uuid4().hex[:8]}")
-    try:
-        temporary.write_text(text)
-        _sync(temporary)
-        os.replace(temporary, path)
-    except OSError:
-        _remove(temporary)
-        raise
-    _sync(path.parent)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync(serving)
 
 
 def _remove(path: Path) -> None:

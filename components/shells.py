@@ -5,7 +5,10 @@ component's outcome depends on our sources, ``code_version`` (a hash of them) is
 because TFX's cache key holds parameters and no code.
 """
 
+import contextlib
 import json
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -30,16 +33,22 @@ from tfx.types.standard_artifacts import (
 
 from components import evidence
 from components.gate import decide, decide_data
-from components.push import push
+from components.push import PUSHED_DIGEST, PUSHED_NOW, push
 from schemas.errors import GateRefusal
 from schemas.refresh import Thresholds, parse_config
 
 BLESSED = "blessed"
-PUSHED = "pushed"
-PUSHED_VERSION = "pushed_version"
-PUSHED_DIGEST = "pushed_digest"
-PUSHED_DESTINATION = "pushed_destination"
-PUSHED_NOW = "pushed_now"
+_STAGE_PROGRESS: ContextVar[Callable[[str], None] | None] = ContextVar("stage", default=None)
+
+
+@contextlib.contextmanager
+def stage_progress(tell: Callable[[str], None]) -> Iterator[None]:
+    """Hand ``tell`` to the model stages that run in this block: TFX gives them no way to speak."""
+    token = _STAGE_PROGRESS.set(tell)
+    try:
+        yield
+    finally:
+        _STAGE_PROGRESS.reset(token)
 
 
 @component
@@ -64,6 +73,7 @@ def DataGate(  # noqa: N802 - a component reads as a class
 def ModelStage(  # noqa: N802
     examples: InputArtifact[Examples],
     model: OutputArtifact[Model],
+    name: Parameter[str],
     kind: Parameter[str],
     config: Parameter[str],
     seed: Parameter[int],
@@ -82,6 +92,8 @@ def ModelStage(  # noqa: N802
         config=parse_config(kind, json.loads(config)),
         output=Path(model.uri),
         seed=seed,
+        name=name,
+        progress=_STAGE_PROGRESS.get(),
     )
     return {"accuracy": record["accuracy"], "parameters": record["parameters"]}
 

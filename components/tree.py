@@ -1,14 +1,17 @@
-"""Files below a folder: what they are, what they weigh, one digest over them all."""
+"""Files and folders: one digest over everything below a folder, and writes that survive a crash."""
 
 from __future__ import annotations
 
 import hashlib
+import os
 import stat
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 from schemas.errors import FailedError
 
+TEMPORARY = ".tmp-"
 _CHUNK = 1 << 20
 
 
@@ -29,11 +32,6 @@ def tree_files(folder: Path) -> Iterator[tuple[str, Path]]:
                 f"a model holds plain files and folders only; {str(path)!r} is neither: "
                 "put the file itself there"
             )
-
-
-def tree_bytes(folder: Path) -> int:
-    """Return the sum of the sizes of all files below ``folder``."""
-    return sum(path.stat().st_size for _, path in tree_files(folder))
 
 
 def tree_digest(folder: Path, *, leave_out: frozenset[str] = frozenset()) -> str:
@@ -57,3 +55,25 @@ def file_digest(path: Path) -> str:
         while piece := file.read(_CHUNK):
             digest.update(piece)
     return digest.hexdigest()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace a file's content so that a crash leaves the old or the new one (UTF-8)."""
+    temporary = path.with_name(f"{TEMPORARY}{path.name}-{uuid.uuid4().hex[:8]}")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        sync(temporary)
+        os.replace(temporary, path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync(path.parent)
+
+
+def sync(path: Path) -> None:
+    """Force a file or folder onto the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

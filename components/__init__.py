@@ -1,0 +1,1 @@
+"""What a model becomes: input functions, networks, stages, evaluation, export (Keras on TF)."""

@@ -1,0 +1,251 @@
+"""Input functions: a materialized dataset directory as batches for a network.
+
+Every pass over a split and copy has one fixed order: the shards of that copy are read in turn,
+one record each, so that slices sorted by class arrive mixed. Whatever is stored per example
+(a teacher's logits) is aligned with that order; shuffling comes after.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from schemas.errors import InputError
+from schemas.features import ExampleSchema
+from schemas.manifest import ShardInfo, load_manifest
+from schemas.text import BREAK_PATTERN, OOV_ID, PADDING, SEPARATOR_PATTERN
+
+SHUFFLE_EXAMPLES = 20_000
+SHUFFLE_BYTES = 256 << 20
+READ_IN_TURN = 64
+SCORING_BATCH = 512
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """A materialized dataset as the stages see it.
+
+    Attributes:
+        root: The dataset directory.
+        schema: What one example holds.
+        shards: Every shard of the manifest.
+        survey: The content of ``survey.json``.
+        vocabulary: The lines of ``vocabulary.txt``; empty for images.
+        digest: Digest of the whole dataset.
+    """
+
+    root: Path
+    schema: ExampleSchema
+    shards: tuple[ShardInfo, ...]
+    survey: dict[str, Any]
+    vocabulary: tuple[str, ...]
+    digest: str
+
+    def copies(self, split: str = "train") -> list[int]:
+        """Return the copies that the split holds, the original (0) first."""
+        return sorted({shard.copy for shard in self.shards if shard.split == split})
+
+    def of(self, split: str, copy: int) -> list[ShardInfo]:
+        """Return the shards of one copy of a split in the order of their slices.
+
+        Raises:
+            InputError: the dataset has none.
+        """
+        found = [one for one in self.shards if (one.split, one.copy) == (split, copy)]
+        if not any(one.examples for one in found):
+            raise InputError(
+                f"{self.root}: the {split} split holds no examples of copy {copy}; copies there: "
+                f"{self.copies(split)}. Materialize the recipe with more copies or examples."
+            )
+        return sorted(found, key=lambda one: one.slice)
+
+    def examples(self, split: str, copy: int = 0) -> int:
+        """Return how many examples one copy of a split holds."""
+        return sum(shard.examples for shard in self.of(split, copy))
+
+
+def open_dataset(root: str | Path) -> Data:
+    """Read what describes a dataset directory.
+
+    Raises:
+        InputError: no finished dataset there, or one of its files is missing.
+    """
+    root = Path(root)
+    manifest = load_manifest(root)
+    survey = json.loads(_read(root / "survey.json"))
+    vocabulary: tuple[str, ...] = ()
+    if manifest.schema.modality == "text":
+        vocabulary = tuple(_read(root / "vocabulary.txt").rstrip("\n").split("\n"))
+    return Data(
+        root=root,
+        schema=manifest.schema,
+        shards=manifest.shards,
+        survey=survey,
+        vocabulary=vocabulary,
+        digest=manifest.digest,
+    )
+
+
+def inputs_of(examples: tf.Tensor, schema: ExampleSchema) -> tf.Tensor:
+    """Parse serialized Examples ``string[N]`` into images ``uint8[N,H,W,C]`` or texts ``string[N]``."""
+    spec = {schema.feature: tf.io.FixedLenFeature([], tf.string)}
+    return _decoded(tf.io.parse_example(examples, spec)[schema.feature], schema)
+
+
+def token_ids(texts: tf.Tensor, table: Any, tokens: int) -> tf.Tensor:
+    """Turn texts ``string[N]`` into ids ``int32[N, tokens]`` by the rule of `schemas.text`.
+
+    Args:
+        texts: UTF-8 documents.
+        table: Lookup table from word to line number of the vocabulary (see `vocabulary_table`).
+        tokens: Words read of each document; shorter ones are padded with 0.
+    """
+    words = tf.strings.split(standardized(texts), " ")
+    words = tf.ragged.boolean_mask(words, words != PADDING)[:, :tokens]
+    ids = tf.ragged.map_flat_values(table.lookup, words)
+    return tf.cast(ids.to_tensor(0, shape=[None, tokens]), tf.int32)
+
+
+def standardized(texts: tf.Tensor) -> tf.Tensor:
+    """Apply the standardisation of `schemas.text` to ``string[N]`` inside a graph."""
+    broken = tf.strings.regex_replace(texts, BREAK_PATTERN, " ")
+    return tf.strings.regex_replace(tf.strings.lower(broken), SEPARATOR_PATTERN, " ")
+
+
+def vocabulary_table(path: str | Path) -> tf.lookup.StaticHashTable:
+    """Return the lookup table of a vocabulary file: line *n* has id *n* + 1, other words 1."""
+    lines = tf.lookup.TextFileInitializer(
+        str(path),
+        tf.string,
+        tf.lookup.TextFileIndex.WHOLE_LINE,
+        tf.int64,
+        tf.lookup.TextFileIndex.LINE_NUMBER,
+        delimiter="\n",
+    )
+    return _OneBased(tf.lookup.StaticHashTable(lines, OOV_ID - 1))
+
+
+def batches(
+    data: Data,
+    split: str,
+    model: keras.Model,
+    *,
+    copy: int = 0,
+    batch_size: int = SCORING_BATCH,
+) -> tf.data.Dataset:
+    """Return ``(inputs, labels int64[n])`` batches of one copy in its fixed order.
+
+    Inputs are what ``model`` takes: ``uint8[n,H,W,C]`` or token ids ``int32[n, tokens]``.
+    """
+    schema = data.schema
+    spec = {
+        schema.feature: tf.io.FixedLenFeature([], tf.string),
+        "label": tf.io.FixedLenFeature([], tf.int64),
+    }
+    if schema.modality == "text":
+        table = vocabulary_table(data.root / "vocabulary.txt")
+        tokens = model.input_shape[1]
+
+    def parse(serialized):
+        fields = tf.io.parse_example(serialized, spec)
+        inputs = _decoded(fields[schema.feature], schema)
+        if schema.modality == "text":
+            inputs = token_ids(inputs, table, tokens)
+        return inputs, fields["label"]
+
+    return records(data, split, copy).batch(batch_size).map(parse, num_parallel_calls=2)
+
+
+def training_batches(
+    data: Data,
+    model: keras.Model,
+    *,
+    copy: int,
+    batch_size: int,
+    seed: int,
+    examples: int | None = None,
+    beside: np.ndarray | None = None,
+) -> tf.data.Dataset:
+    """Return shuffled ``(inputs, labels[, beside])`` batches of one training copy.
+
+    Args:
+        data: The dataset.
+        model: The network to feed (it decides the length of token ids).
+        copy: Stored copy to read.
+        batch_size: Examples of a batch; a smaller rest is left out of this epoch.
+        seed: Decides the order.
+        examples: Read only so many, chosen by the shuffle.
+        beside: Array with one row per stored example in the fixed order, e.g. teacher logits.
+    """
+    rows = batches(data, "train", model, copy=copy, batch_size=256).unbatch()
+    if beside is not None:
+        stored = tf.data.Dataset.from_tensor_slices(beside)
+        rows = tf.data.Dataset.zip(rows, stored).map(lambda row, more: (*row, more))
+    available = data.examples("train", copy)
+    rows = rows.shuffle(min(available, _shuffle_buffer(model)), seed=seed)
+    if examples is not None:
+        rows = rows.take(examples)
+    wanted = min(available, examples or available)
+    return rows.batch(batch_size, drop_remainder=wanted >= batch_size).prefetch(2)
+
+
+def steps_per_epoch(data: Data, batch_size: int, examples: int | None, copy: int = 0) -> int:
+    """Return how many batches `training_batches` yields."""
+    available = data.examples("train", copy)
+    return max(1, min(available, examples or available) // batch_size)
+
+
+def _shuffle_buffer(model: keras.Model) -> int:
+    """Return how many decoded inputs may wait to be drawn."""
+    row_bytes = int(np.prod(model.input_shape[1:])) * np.dtype(model.inputs[0].dtype).itemsize
+    return max(1, min(SHUFFLE_EXAMPLES, SHUFFLE_BYTES // row_bytes))
+
+
+def records(data: Data, split: str, copy: int) -> tf.data.Dataset:
+    """Return the serialized Examples of one copy of a split in their fixed order."""
+    shards = data.of(split, copy)
+    paths = [str(data.root / shard.path) for shard in shards]
+    compression = "GZIP" if data.schema.file_suffix.endswith(".gz") else ""
+    return tf.data.Dataset.from_tensor_slices(paths).interleave(
+        lambda path: tf.data.TFRecordDataset(path, compression_type=compression),
+        cycle_length=min(len(paths), READ_IN_TURN),
+        block_length=1,
+    )
+
+
+def _decoded(values: tf.Tensor, schema: ExampleSchema) -> tf.Tensor:
+    if schema.modality == "text":
+        return values
+    shape = tuple(schema.image_shape)
+    if schema.encoding == "raw":
+        return tf.reshape(tf.io.decode_raw(values, tf.uint8), (-1, *shape))
+
+    def decode(encoded):
+        return tf.ensure_shape(tf.io.decode_png(encoded, channels=shape[-1]), shape)
+
+    return tf.map_fn(decode, values, fn_output_signature=tf.TensorSpec(shape, tf.uint8))
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(
+            f"{path}: a dataset needs this file, which cannot be read ({error.strerror}): "
+            "materialize the recipe again"
+        ) from error
+
+
+class _OneBased(tf.Module):
+    """A table of line numbers whose lookup counts from 1, leaving 0 to padding."""
+
+    def __init__(self, table: tf.lookup.StaticHashTable) -> None:
+        super().__init__()
+        self.table = table
+
+    def lookup(self, words: tf.Tensor) -> tf.Tensor:
+        return self.table.lookup(words) + 1

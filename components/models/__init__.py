@@ -1,0 +1,24 @@
+"""The networks a stage can build, one module per family of `schemas.refresh.MODEL_FAMILIES`."""
+
+import keras
+
+from components.data import Data
+from components.models import image, text
+from schemas.errors import InputError
+from schemas.refresh import ImageModel, TextModel
+
+
+def build_model(options: ImageModel | TextModel, data: Data) -> keras.Model:
+    """Build a fresh network for the dataset: its inputs in, logits ``float32[N, classes]`` out.
+
+    Raises:
+        InputError: the model family does not suit the dataset's modality.
+    """
+    if isinstance(options, ImageModel) and data.schema.modality == "image":
+        return image.build(options, data)
+    if isinstance(options, TextModel) and data.schema.modality == "text":
+        return text.build(options, data)
+    raise InputError(
+        f"the model family must suit the dataset's modality; {options.family} does not take "
+        f"{data.schema.modality} examples: set refresh.model to the family for them"
+    )

@@ -1,0 +1,84 @@
+"""Averages of word embeddings, with hashed bigrams where asked (Joulin et al., fastText, 2016).
+
+The networks take token ids, not strings: the standardisation and the lookup belong to the input
+function and to the export, so that pruning sees nothing but weights.
+"""
+
+import keras
+from keras import layers, ops
+
+from components.data import Data
+from components.prune.graph import passes_channels
+from schemas.errors import InputError
+from schemas.refresh import TextModel
+from schemas.text import OOV_ID, PADDING_ID
+
+
+@keras.saving.register_keras_serializable("beam_refinery")
+class KnownWords(layers.Layer):
+    """Turn the ids of words beyond a cut vocabulary into the out-of-vocabulary id."""
+
+    def __init__(self, vocabulary: int, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.vocabulary = vocabulary
+
+    def call(self, ids):
+        """Map ``int32[N, T]`` to ids of at most ``vocabulary`` (line number plus one)."""
+        return ops.where(ids > self.vocabulary, OOV_ID, ids)
+
+    def get_config(self) -> dict:
+        """Return what `__init__` takes."""
+        return {**super().get_config(), "vocabulary": self.vocabulary}
+
+
+@keras.saving.register_keras_serializable("beam_refinery")
+class HashedBigrams(layers.Layer):
+    """Hash each pair of neighbouring words into one of ``buckets`` ids from 1; 0 is padding."""
+
+    def __init__(self, buckets: int, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.buckets = buckets
+
+    def call(self, ids):
+        """Map ``int32[N, T]`` word ids to ``int32[N, T - 1]`` bigram ids."""
+        first, second = ids[:, :-1], ids[:, 1:]
+        mixed = ops.cast(first, "int64") * 1_000_003 + ops.cast(second, "int64") * 7_919
+        pairs = ops.cast(mixed % self.buckets, "int32") + 1
+        return ops.where(second == PADDING_ID, PADDING_ID, pairs)
+
+    def get_config(self) -> dict:
+        """Return what `__init__` takes."""
+        return {**super().get_config(), "buckets": self.buckets}
+
+
+@passes_channels
+@keras.saving.register_keras_serializable("beam_refinery")
+class MeanOfWords(layers.Layer):
+    """Average embeddings over the positions that hold a word; zeros where none does."""
+
+    def call(self, embeddings, ids):
+        """Map ``float32[N, T, D]`` and ``int32[N, T]`` to ``float32[N, D]``."""
+        present = ops.cast(ids != PADDING_ID, embeddings.dtype)[:, :, None]
+        return ops.sum(embeddings * present, axis=1) / ops.maximum(ops.sum(present, axis=1), 1.0)
+
+
+def build(options: TextModel, data: Data) -> keras.Model:
+    """Build the network for token ids ``int32[N, tokens]``, 0 being padding.
+
+    Raises:
+        InputError: the model wants more words than the dataset's vocabulary has.
+    """
+    if options.tokens < 2:
+        raise InputError(f"model.tokens must be at least 2, not {options.tokens}")
+    vocabulary = min(options.vocabulary, len(data.vocabulary))
+    inputs = keras.Input((options.tokens,), dtype="int32", name="token_ids")
+    words = KnownWords(vocabulary, name="known_words")(inputs)
+    x = layers.Embedding(vocabulary + 1, options.width, name="words")(words)
+    x = MeanOfWords(name="mean_of_words")(x, words)
+    if options.bigrams:
+        pairs = HashedBigrams(options.bigrams, name="hashed_bigrams")(words)
+        y = layers.Embedding(options.bigrams + 1, options.width, name="bigrams")(pairs)
+        y = MeanOfWords(name="mean_of_bigrams")(y, pairs)
+        x = layers.Concatenate(name="words_and_bigrams")([x, y])
+    logits = layers.Dense(len(data.schema.label_names), name="logits")(x)
+    return keras.Model(inputs, logits, name=options.family)

@@ -1,0 +1,213 @@
+"""The stages by name, and what surrounds each: loading, scoring, exporting, publishing.
+
+A stage is a module with ``run(context, config) -> keras.Model``; its config class is in
+`schemas.refresh.STAGE_KINDS` under the same name.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from components import distill, finetune, train
+from components.data import Data, open_dataset
+from components.evaluate import KERAS_FILE, SERVING_FOLDER, evaluate, saved_model_size
+from components.export import check_export, export
+from components.prune import stage as prune
+from components.train import Context
+from schemas.errors import InputError, unknown_name
+from schemas.refresh import STAGE_KINDS, config_settings, parse_config
+
+REPORT_FILE = "stage.json"
+
+
+@dataclass(frozen=True)
+class StageDef:
+    """A stage kind: its config class and the function that turns models into a model."""
+
+    config: type
+    run: Callable[[Context, Any], keras.Model]
+
+
+STAGES: dict[str, StageDef] = {
+    kind: StageDef(STAGE_KINDS[kind], module.run)
+    for kind, module in {
+        "train": train,
+        "distill": distill,
+        "prune": prune,
+        "finetune": finetune,
+    }.items()
+}
+
+
+def run_stage(
+    kind: str,
+    *,
+    dataset: str | Path,
+    base: str | Path | None = None,
+    teacher: str | Path | None = None,
+    config: Any,
+    output: str | Path,
+    seed: int,
+    name: str | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> dict[str, Any]:
+    """Run one stage and publish its model directory at ``output``.
+
+    The directory holds ``keras/model.keras`` (no optimizer state), ``Format-Serving`` (the
+    SavedModel that ships) and ``stage.json``. It appears under a temporary name first, so that
+    ``output`` is never half written; whatever stood there is replaced.
+
+    Args:
+        kind: Name in `STAGES`.
+        dataset: Materialized dataset directory.
+        base: Model directory to start from, for kinds that take one.
+        teacher: Model directory to learn from.
+        config: Config of that kind, or its settings as a mapping.
+        output: Model directory to write.
+        seed: Decides weights, order and dropout.
+        name: The stage's name in the recipe (default: the kind).
+        progress: Called with lines of plain text.
+
+    Returns:
+        What ``stage.json`` holds.
+
+    Raises:
+        InputError: unknown kind, settings it refuses, a missing dataset or model.
+        FailedError: training diverged, or a proof (pruning, export) did not hold.
+    """
+    if kind not in STAGES:
+        raise InputError(unknown_name("stage kind", kind, STAGES))
+    stage = STAGES[kind]
+    if not isinstance(config, stage.config):
+        config = parse_config(kind, config)
+    for role, given in (("base", base), ("teacher", teacher)):
+        demand = getattr(stage.config, role.upper())
+        if (given is None and demand == "required") or (given is not None and demand == "none"):
+            raise InputError(f"a {kind} stage takes a {role}: {demand}; received {given}")
+    name = name or kind
+    started = time.monotonic()
+    tell = _prefixed(progress, name)
+    be_deterministic(seed)
+    data = open_dataset(dataset)
+    context = Context(
+        data=data,
+        base=load_model(base) if base else None,
+        teacher=load_model(teacher) if teacher else None,
+        seed=seed,
+        progress=tell,
+        notes={},
+    )
+    before = evaluate(context.base, data).accuracy if context.base else None
+    model = stage.run(context, config)
+    report = {
+        "name": name,
+        "kind": kind,
+        "config": config_settings(config),
+        "seed": seed,
+        "dataset": data.digest,
+        "base": _digest_of(base),
+        "teacher": _digest_of(teacher),
+        "accuracy_before": before,
+        **_scores(model, data),
+        "notes": context.notes,
+    }
+    _publish(model, data, Path(output), report, started)
+    tell(
+        f"accuracy on eval {report['accuracy']:.4f}  parameters {report['parameters']:,}  "
+        f"bytes {report['bytes']:,}  {report['seconds']:.1f} s"
+    )
+    return report
+
+
+def load_model(folder: str | Path) -> keras.Model:
+    """Load the network of a model directory, ready to train.
+
+    Raises:
+        InputError: there is none.
+    """
+    path = Path(folder) / KERAS_FILE
+    if not path.is_file():
+        raise InputError(f"{folder}: a model directory holds {KERAS_FILE}; this one does not")
+    return keras.saving.load_model(path, compile=False)
+
+
+def load_report(folder: str | Path) -> dict[str, Any]:
+    """Read ``stage.json`` of a model directory.
+
+    Raises:
+        InputError: there is none.
+    """
+    path = Path(folder) / REPORT_FILE
+    if not path.is_file():
+        raise InputError(f"{folder}: a model directory holds {REPORT_FILE}; this one does not")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def model_digest(model: keras.Model) -> str:
+    """Return the SHA-256 over architecture and weights, whatever file holds them."""
+    hasher = hashlib.sha256(json.dumps(model.get_config(), sort_keys=True, default=str).encode())
+    for value in model.get_weights():
+        hasher.update(str((value.shape, value.dtype)).encode())
+        hasher.update(value.tobytes())
+    return hasher.hexdigest()
+
+
+def be_deterministic(seed: int) -> None:
+    """Make what follows in this process depend on ``seed`` alone."""
+    keras.utils.set_random_seed(seed)
+    tf.config.experimental.enable_op_determinism()
+
+
+def _scores(model: keras.Model, data: Data) -> dict[str, Any]:
+    scores = evaluate(model, data, "eval")
+    return {
+        "accuracy": scores.accuracy,
+        "loss": scores.loss,
+        "examples": scores.examples,
+        "parameters": model.count_params(),
+        "digest": model_digest(model),
+    }
+
+
+def _publish(
+    model: keras.Model, data: Data, output: Path, report: dict[str, Any], started: float
+) -> None:
+    """Write the model directory beside ``output`` and rename it there; completes ``report``."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
+    try:
+        (work / KERAS_FILE).parent.mkdir()
+        model.save(work / KERAS_FILE, include_optimizer=False)
+        export(model, data, work / SERVING_FOLDER)
+        check_export(model, data, work / SERVING_FOLDER)
+        report["bytes"] = saved_model_size(work / SERVING_FOLDER).bytes
+        report["keras_bytes"] = (work / KERAS_FILE).stat().st_size
+        report["seconds"] = round(time.monotonic() - started, 3)
+        text = json.dumps(report, indent=1, sort_keys=True) + "\n"
+        (work / REPORT_FILE).write_text(text, encoding="utf-8")
+        work.chmod(0o755)
+        if output.exists():
+            shutil.rmtree(output)
+        os.replace(work, output)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _digest_of(folder: str | Path | None) -> str | None:
+    return load_report(folder)["digest"] if folder else None
+
+
+def _prefixed(progress: Callable[[str], None] | None, name: str) -> Callable[[str], None]:
+    if progress is None:
+        return lambda line: None
+    return lambda line: progress(f"{name}: {line}")

@@ -1,0 +1,153 @@
+"""Training: the one loop all stages share, and the stage that trains on labels alone."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from components.data import Data, steps_per_epoch, training_batches
+from components.models import build_model
+from schemas.errors import FailedError
+from schemas.refresh import Fitting, TrainConfig
+
+WARM_UP = 0.3
+
+Loss = Callable[..., tf.Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """What a stage is given beside its config.
+
+    Attributes:
+        data: The dataset.
+        base: The network to start from, where the stage kind takes one.
+        teacher: The network to learn from, where one is named.
+        seed: Decides weights and order.
+        progress: Called with one line of text now and then.
+        notes: What the stage wants kept in its report.
+    """
+
+    data: Data
+    base: keras.Model | None
+    teacher: keras.Model | None
+    seed: int
+    progress: Callable[[str], None]
+    notes: dict
+
+
+def run(context: Context, config: TrainConfig) -> keras.Model:
+    """Train a new network on the labels."""
+    model = build_model(config.model, context.data)
+    fit(model, context, config, label_loss(config.label_smoothing))
+    return model
+
+
+def label_loss(smoothing: float) -> Loss:
+    """Return cross-entropy of logits against labels, smoothed; arguments ``(logits, labels)``."""
+
+    def loss(logits, labels):
+        return tf.reduce_mean(smoothed_cross_entropy(logits, labels, smoothing))
+
+    return loss
+
+
+def smoothed_cross_entropy(logits, labels, smoothing: float):
+    """Return ``float32[N]``: cross-entropy (nats) with ``smoothing`` spread over all classes."""
+    classes = logits.shape[-1]
+    targets = tf.one_hot(labels, classes) * (1 - smoothing) + smoothing / classes
+    return tf.nn.softmax_cross_entropy_with_logits(targets, logits)
+
+
+def fit(
+    model: keras.Model,
+    context: Context,
+    config: Fitting,
+    loss: Loss,
+    *,
+    beside: Callable[[int], np.ndarray] | None = None,
+) -> None:
+    """Train ``model`` in place; epoch ``e`` reads stored copy ``e % copies``.
+
+    Args:
+        model: Network that returns logits.
+        context: Dataset, seed and progress.
+        config: Epochs, batch size, optimizer and the rest.
+        loss: Called with ``(logits, labels)``, or ``(logits, labels, beside)``.
+        beside: Gives for a copy the array that is read along with it (teacher logits).
+
+    Raises:
+        FailedError: the loss stopped being a number.
+    """
+    data = context.data
+    copies = data.copies()[: config.copies]
+    steps = steps_per_epoch(data, config.batch_size, config.examples)
+    optimizer = _optimizer(config, steps * config.epochs)
+    optimizer.build(model.trainable_variables)
+    decay = [
+        config.weight_decay if len(one.shape) > 1 and config.optimizer == "sgd" else 0.0
+        for one in model.trainable_variables
+    ]
+
+    @tf.function(reduce_retracing=True)
+    def step(inputs, *targets):
+        with tf.GradientTape() as tape:
+            value = loss(model(inputs, training=True), *targets)
+        variables = [one.value for one in model.trainable_variables]
+        gradients = tape.gradient(value, variables)
+        gradients = [
+            gradient + rate * variable if rate else gradient
+            for gradient, variable, rate in zip(gradients, variables, decay, strict=True)
+        ]
+        optimizer.apply(gradients, model.trainable_variables)
+        return value
+
+    for epoch in range(config.epochs):
+        started = time.monotonic()
+        copy = copies[epoch % len(copies)]
+        rows = training_batches(
+            data,
+            model,
+            copy=copy,
+            batch_size=config.batch_size,
+            seed=context.seed * 10_007 + epoch,
+            examples=config.examples,
+            beside=beside(copy) if beside else None,
+        )
+        mean = float(tf.reduce_mean([step(*batch) for batch in rows]))
+        if not np.isfinite(mean):
+            raise FailedError(
+                f"the training loss must stay a number, but became {mean} in epoch {epoch + 1}: "
+                f"lower learning_rate ({config.learning_rate})"
+            )
+        seconds = time.monotonic() - started
+        context.progress(
+            f"epoch {epoch + 1}/{config.epochs}  copy {copy}  loss {mean:.4f}  {seconds:.1f} s"
+        )
+
+
+class Triangular(keras.optimizers.schedules.LearningRateSchedule):
+    """Rise linearly to the peak over the first `WARM_UP` of the steps, then fall to zero."""
+
+    def __init__(self, peak: float, steps: int) -> None:
+        self.peak = peak
+        self.steps = max(steps, 1)
+
+    def __call__(self, step):
+        """Return the learning rate of a step."""
+        done = (tf.cast(step, tf.float32) + 0.5) / self.steps
+        return self.peak * tf.minimum(done / WARM_UP, (1 - done) / (1 - WARM_UP))
+
+    def get_config(self) -> dict:
+        """Return what `__init__` takes."""
+        return {"peak": self.peak, "steps": self.steps}
+
+
+def _optimizer(config: Fitting, steps: int) -> keras.optimizers.Optimizer:
+    rate = Triangular(config.learning_rate, steps)
+    if config.optimizer == "sgd":
+        return keras.optimizers.SGD(rate, momentum=0.9, nesterov=True)
+    return keras.optimizers.Adam(rate, weight_decay=config.weight_decay or None)
