@@ -106,7 +106,8 @@ class Draws:
         if span.size and not 0 < span.min() <= span.max() <= _LARGEST_RANGE:
             raise InputError(f"integers needs low < high <= low + 2**32, got {low} and {high}")
         upper = self.bits(k) >> np.uint64(32)
-        return lows + ((upper * span.astype(np.uint64)) >> np.uint64(32)).astype(np.int64)
+        offsets: U64 = (upper * span.astype(np.uint64)) >> np.uint64(32)
+        return lows + offsets.astype(np.int64)
 
     def choice(self, weights: Sequence[float]) -> NDArray[np.int64]:
         """Return ``int64[N]``: an index into ``weights``, drawn in proportion to them.
@@ -119,7 +120,8 @@ class Draws:
             raise InputError(f"weights must be 0 or more and not all 0, got {list(weights)}")
         limits = np.cumsum(shares)
         points = self.uniform(1)[:, 0] * limits[-1]
-        return np.searchsorted(limits, points, side="right").astype(np.int64)
+        index: NDArray[np.int64] = np.searchsorted(limits, points, side="right").astype(np.int64)
+        return np.minimum(index, np.int64(len(limits) - 1), out=index)
 
     def permutation(self, k: int) -> NDArray[np.int64]:
         """Return ``int64[N, k]``: each row a random order of ``0 .. k-1``."""

@@ -37,6 +37,8 @@ def trace_schema(policy: Policy) -> dict[str, str]:
             for param, distribution in call.resolved().params.items():
                 column = f"{name}.{call.op}.{param}"
                 columns[column] = "int64" if distribution.integer else "float32"
+            if call.resolved().kind == "tokens":
+                columns[f"{name}.{call.op}.edits"] = "int64"
     return columns
 
 
@@ -47,7 +49,7 @@ def empty_trace(policy: Policy, count: int) -> Trace:
         if kind == "str":
             trace[column] = np.full(count, "", dtype=object)
         else:
-            trace[column] = np.ma.masked_all(count, dtype=_COLUMN_TYPES[kind])
+            trace[column] = np.ma.MaskedArray(np.zeros(count, dtype=_COLUMN_TYPES[kind]), mask=True)
     return trace
 
 
@@ -71,8 +73,8 @@ def run_texts(
 
 
 class _RowsState(Protocol):
-    def apply(self, op: registry.Op, rows: Rows, params: Mapping[str, NDArray[Any]]) -> None:
-        """Apply ``op`` to some rows."""
+    def apply(self, op: registry.Op, rows: Rows, params: Mapping[str, NDArray[Any]]) -> Trace:
+        """Apply ``op`` to some rows; return what else their trace should hold."""
 
 
 def _slots(policy: Policy) -> Iterator[tuple[str, Slot]]:
@@ -101,11 +103,13 @@ def _run(
                     continue
                 op, touched = call.resolved(), rows[picked]
                 params = op.sample(stream.take(picked).stream(op.name), call.strength)
-                state.apply(op, touched, params)
+                measured = state.apply(op, touched, params)
                 trace[f"{name}.op"][touched] = op.name
                 for param, values in params.items():
                     stored = registry.as_stored(op.params[param], values)
                     trace[f"{name}.{op.name}.{param}"][touched] = stored
+                for measure, values in measured.items():
+                    trace[f"{name}.{op.name}.{measure}"][touched] = values
     return trace
 
 
@@ -138,7 +142,8 @@ class _ImageRows:
         self._fills: list[tuple[str, int]] = []
         self._fill = np.zeros(count, dtype=np.int64)
 
-    def apply(self, op: registry.Op, rows: Rows, params: Mapping[str, NDArray[Any]]) -> None:
+    def apply(self, op: registry.Op, rows: Rows, params: Mapping[str, NDArray[Any]]) -> Trace:
+        """Apply ``op`` to some rows, now or fused with what follows."""
         settings = {name: setting.default for name, setting in op.settings.items()}
         if op.kind == "affine":
             fill = (settings.pop("fill"), settings.pop("fill_value"))
@@ -150,6 +155,7 @@ class _ImageRows:
         else:
             self.settle(rows)
             self._store(rows, op.kernel(self._take(rows), **params, **settings))
+        return {}
 
     def settle(self, rows: Rows) -> None:
         """Apply what is pending for ``rows``."""
@@ -205,15 +211,17 @@ class _TextRows:
         self._texts = list(texts)
         self._documents: dict[int, Tokens] = {}
 
-    def apply(self, op: registry.Op, rows: Rows, params: Mapping[str, NDArray[Any]]) -> None:
+    def apply(self, op: registry.Op, rows: Rows, params: Mapping[str, NDArray[Any]]) -> Trace:
+        """Apply ``op`` to some documents."""
         settings = {name: setting.default for name, setting in op.settings.items()}
         places = rows.tolist()
         for place in places:
             if place not in self._documents:
                 self._documents[place] = tokenize(self._texts[place])
         documents = [self._documents[place] for place in places]
-        changed = op.kernel(documents, **params, **settings)
+        changed, edits = op.kernel(documents, **params, **settings)
         self._documents.update(zip(places, changed, strict=True))
+        return {"edits": edits}
 
     def texts(self) -> list[str]:
         """Return the texts as they are now."""

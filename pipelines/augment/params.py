@@ -42,7 +42,7 @@ class Distribution(Protocol):
 
 @dataclass(frozen=True)
 class Uniform:
-    """A real number in ``[low, high]``; option form ``[low, high]``, within ``limits``."""
+    """A real number in ``[low, high]``; option form that pair, or one number for both ends."""
 
     low: float
     high: float
@@ -106,7 +106,7 @@ class Symmetric:
 
 @dataclass(frozen=True)
 class Integers:
-    """An integer in ``low .. high``, both included; option form ``[low, high]``.
+    """An integer in ``low .. high``, both included; option form ``[low, high]`` or one integer.
 
     Strength moves both ends towards the identity, rounded to the nearest integer.
     """
@@ -227,8 +227,10 @@ def _number(value: Any, low: float, high: float) -> float:
 
 
 def _pair(value: Any, limits: tuple[float, float]) -> tuple[float, float]:
-    if not isinstance(value, list | tuple) or len(value) != 2:
-        raise InputError(f"must be a pair [low, high], got {value!r}")
+    if not isinstance(value, list | tuple):
+        value = (value, value)
+    if len(value) != 2:
+        raise InputError(f"must be a number or a pair [low, high], got {value!r}")
     low, high = (_number(end, *limits) for end in value)
     if low > high:
         raise InputError(f"must be a pair [low, high] with low <= high, got {value!r}: swap them")

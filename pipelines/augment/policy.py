@@ -17,8 +17,6 @@ Whatever else an op's mapping holds besides the words above overrides the bounds
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -30,6 +28,7 @@ from numpy.typing import NDArray
 from pipelines.augment import execute, presets, registry
 from pipelines.augment.draws import Draws
 from pipelines.augment.params import Seed
+from schemas.canonical import digest
 from schemas.errors import InputError, unknown_name
 
 Images = NDArray[np.uint8]
@@ -65,7 +64,11 @@ class OpCall:
         return _configured(self.op, self.options)
 
     def to_json(self) -> dict[str, Any]:
-        """Return every choice that shapes the output, defaults and version included."""
+        """Return every choice that shapes the output, defaults and version included.
+
+        Raises:
+            InputError: If a resource of the op is missing, such as a corpus.
+        """
         op = self.resolved()
         bounds = {
             name: value
@@ -73,7 +76,10 @@ class OpCall:
             if not isinstance(op.params.get(name), Seed)
         }
         labels = {} if self.labels is None else {"labels": list(self.labels)}
-        call = {"op": op.name, "version": op.version}
+        call: dict[str, Any] = {"op": op.name, "version": op.version}
+        resources = dict(op.resources())
+        if resources:
+            call["resources"] = resources
         return call | {"probability": self.probability, "strength": self.strength} | labels | bounds
 
 
@@ -134,15 +140,30 @@ class Policy:
     def to_json(self) -> dict[str, Any]:
         """Return the canonical mapping: all defaults spelled out, op versions included.
 
-        ``parse_policy`` reads it back, and refuses it where an op has another version by now.
+        ``parse_policy`` reads it back, and refuses it where an op or a resource, such as a
+        corpus, has another version by now.
+
+        Raises:
+            InputError: If a resource is missing.
         """
         branches = [branch.to_json() for branch in self.branches]
         return {"modality": self.modality, "branches": branches}
 
+    def resources(self) -> dict[str, str]:
+        """Return the digest of each installed resource that the output depends on.
+
+        Raises:
+            InputError: If one is missing; the message says how to get it.
+        """
+        digests: dict[str, str] = {}
+        for call in self.calls():
+            digests.update(call.resolved().resources())
+        return digests
+
     def identity(self) -> str:
-        """Return the SHA-256 of the canonical mapping, in hexadecimal."""
-        text = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode("utf-8")).hexdigest()
+        """Return the SHA-256 of the canonical mapping and the resources, in hexadecimal."""
+        content = {"policy": self.to_json(), "resources": self.resources()}
+        return digest(content)
 
     def trace_schema(self) -> dict[str, str]:
         """Return the columns of a trace with their types: ``str``, ``int64`` or ``float32``."""
@@ -314,6 +335,13 @@ def _parse_call(entry: Any, modality: registry.Modality, *, weighted: bool = Fal
             f"{name} was recorded with version {entry['version']}, this is version {version}: "
             "replay it with the release that recorded it",
             path=("version",),
+        )
+    resources = registry.get(name).resources() if "resources" in entry else {}
+    if entry.get("resources", {}) != resources:
+        raise InputError(
+            f"{name} was recorded with {entry['resources']}, installed is {dict(resources)}: "
+            "install the recorded version",
+            path=("resources",),
         )
     options = {key: value for key, value in entry.items() if key not in registry.RESERVED}
     frozen = tuple((key, _frozen(value)) for key, value in sorted(options.items()))

@@ -63,9 +63,33 @@ def classic_colour(
     return {"slots": classic(**geometry)["slots"] + colour}
 
 
+def synonyms(
+    *,
+    replace: float = 0.3,
+    swap: float = 0.03,
+    delete: float = 0.05,
+    strictness: str = "strict",
+) -> dict[str, Any]:
+    """Replace words by WordNet synonyms, then swap and delete a few.
+
+    Args:
+        replace: Share of the words with a safe synonym that are replaced.
+        swap: Pairs of words that change places, as a share of all words.
+        delete: Share of the words that are left out.
+        strictness: How safe a synonym must be; see the op ``synonym_replace``.
+    """
+    return {
+        "slots": [
+            {"op": "synonym_replace", "rate": replace, "strictness": strictness},
+            {"op": "random_swap", "rate": swap},
+            {"op": "random_delete", "rate": delete},
+        ]
+    }
+
+
 PRESETS: dict[str, dict[str, Preset]] = {
     "image": {"none": none, "classic": classic, "classic_colour": classic_colour},
-    "text": {"none": none},
+    "text": {"none": none, "synonyms": synonyms},
 }
 
 
@@ -97,8 +121,9 @@ def argument_names(preset: Preset) -> list[str]:
 def blame(
     expanded: Mapping[str, Any], path: tuple[str | int, ...], arguments: Mapping[str, Any]
 ) -> str | None:
-    """Return the argument whose value stands at ``path`` of the expanded policy, if any."""
+    """Return the one argument whose value stands at ``path`` of the expanded policy, if any."""
     value: Any = expanded
     for step in path:
         value = value[step]
-    return next((name for name, given in arguments.items() if given is value), None)
+    suspects = [name for name, given in arguments.items() if given is value]
+    return suspects[0] if len(suspects) == 1 else None

@@ -9,7 +9,8 @@ affine    ``(height=, width=, **params) -> float64[N, 2, 3]``: maps output to in
           both measured from the centre of the image, x right and y down
 colour    ``(**params) -> float64[N, 3, 4]``: linear map of (R, G, B, 1), grey levels 0 to 255
 pixel     ``(images uint8[N, H, W, C], **params) -> uint8[N, H, W, C]``
-tokens    ``(documents, **params) -> documents``: lists of ``text.tokenize.Tokens``, unmutated
+tokens    ``(documents, **params) -> (documents, edits)``: lists of ``text.tokenize.Tokens``,
+          unmutated; ``edits`` is ``int64[N]``, how many edits each document got, for provenance
 ========  ==================================================================================
 
 Adjacent affine ops are fused into one interpolation and adjacent colour ops into one map; affine
@@ -44,7 +45,9 @@ FILL_SETTINGS = {
     "fill": Setting("nearest", choices=FILLS),
     "fill_value": Setting(0, limits=(0, 255)),
 }
-RESERVED = frozenset({"op", "probability", "strength", "weight", "labels", "version"})
+RESERVED = frozenset(
+    {"op", "probability", "strength", "weight", "labels", "version", "resources", "edits"}
+)
 
 _OPS: dict[str, Op] = {}
 

@@ -7,6 +7,8 @@ zoom of 0.8 magnifies.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -84,7 +86,7 @@ def flip_vertical(*, height: int, width: int, flip: Flags) -> Values:
     return _matrices(np.ones(len(flip)), 0.0, 0.0, 0.0, 1.0 - 2.0 * flip, 0.0)
 
 
-def _matrices(xx: Values, *rest: Values | float) -> Values:
+def _matrices(xx: NDArray[Any], *rest: NDArray[Any] | float) -> Values:
     """Return ``float64[N, 2, 3]`` from its six entries, row by row."""
     matrices = np.empty((len(xx), 2, 3))
     for position, entry in enumerate((xx, *rest)):

@@ -51,7 +51,8 @@ def gaussian_noise(
 def normal_field(draws: Draws, size: int) -> NDArray[np.int16]:
     """Return ``int16[N, size]`` of standard normal values times ``2 ** NORMAL_BITS``."""
     bits = draws.bits((size + 3) // 4).astype("<u8", copy=False)
-    return normal_table().take(bits.view("<u2")[:, :size])
+    # Every uint16 is a valid index; with mode="wrap" NumPy does not check that first.
+    return normal_table().take(bits.view("<u2")[:, :size], mode="wrap")
 
 
 @lru_cache(maxsize=1)

@@ -59,5 +59,6 @@ def _recolour_grey(images: Images, maps: Maps) -> Images:
     gains = rows[:, 0] + rows[:, 1] + rows[:, 2]
     gain = np.rint(gains * (1 << _BITS)).astype(np.int32)[:, None, None, None]
     offset = np.rint(rows[:, 3] * (1 << _BITS)).astype(np.int32)[:, None, None, None]
-    levels = (images * gain + (offset + (1 << (_BITS - 1)))) >> _BITS
-    return np.clip(levels, 0, 255).astype(np.uint8)
+    levels: NDArray[np.int32] = (images * gain + (offset + (1 << (_BITS - 1)))) >> _BITS
+    np.clip(levels, 0, 255, out=levels)
+    return levels.astype(np.uint8)

@@ -7,6 +7,8 @@ so that a single ``cv2.remap`` (its fixed-point path: 5 fractional bits) serves 
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +17,7 @@ from schemas.errors import InputError
 
 Images = NDArray[np.uint8]
 Matrices = NDArray[np.float64]
+Coordinates = NDArray[np.int32] | NDArray[np.int64]
 
 LARGEST_SIDE = 32_000
 """Coordinates are int16 inside OpenCV."""
@@ -103,24 +106,20 @@ def _fixed_point(matrices: Matrices, height: int, width: int) -> NDArray[np.int6
     return scaled
 
 
-def _coordinates(
-    coefficients: NDArray[np.int64], height: int, width: int
-) -> NDArray[np.int32] | NDArray[np.int64]:
+def _coordinates(coefficients: NDArray[np.int64], height: int, width: int) -> Coordinates:
     """Return one source coordinate of every output pixel in subpixels: ``int[N, H, W]``."""
     reach = np.abs(coefficients) @ np.array([width, height, 1], dtype=np.int64)
     fits = reach.max(initial=0) < 2**31
-    narrow = coefficients.astype(np.int32) if fits else coefficients
-    per_x, per_y, origin = (narrow[:, i, None] for i in range(3))
-    along_x = per_x * np.arange(width, dtype=narrow.dtype) + origin
-    along_y = per_y * np.arange(height, dtype=narrow.dtype)
-    coordinates: NDArray[np.int32] | NDArray[np.int64] = along_y[:, :, None] + along_x[:, None, :]
+    integer: Any = np.int32 if fits else np.int64
+    per_x, per_y, origin = (coefficients[:, i, None].astype(integer) for i in range(3))
+    along_x = per_x * np.arange(width, dtype=integer) + origin
+    along_y = per_y * np.arange(height, dtype=integer)
+    coordinates: Coordinates = along_y[:, :, None] + along_x[:, None, :]
     coordinates >>= _BITS - _SUBPIXEL_BITS
     return coordinates
 
 
-def _inside(
-    coordinates: NDArray[np.int32] | NDArray[np.int64], side: int, fill: str
-) -> NDArray[np.int32] | NDArray[np.int64]:
+def _inside(coordinates: Coordinates, side: int, fill: str) -> Coordinates:
     """Move coordinates (in subpixels, changed in place) into the image that ``_pad`` made."""
     if fill == "wrap":
         coordinates %= side * _SUBPIXELS
