@@ -33,6 +33,7 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 VENV_PYTHON = VENV / "bin" / "python"
 STATE = VENV / "steps.json"
+DRAFT = VENV / "steps.new"
 LOCK_FILE = ROOT / "requirements.lock"
 CORPORA = VENV / "nltk_data"
 EDITABLE_MODE = "compat"  # one path entry, so that a new module is found without a new set-up
@@ -294,9 +295,8 @@ def read_state() -> dict[str, str]:
 
 def write_state(state: dict[str, str]) -> None:
     """Store the keys of the complete steps, all or nothing."""
-    draft = STATE.with_suffix(".new")
-    draft.write_text(json.dumps(state, indent=1) + "\n")
-    draft.replace(STATE)
+    DRAFT.write_text(json.dumps(state, indent=1) + "\n")
+    DRAFT.replace(STATE)
 
 
 def clear() -> None:
@@ -305,7 +305,7 @@ def clear() -> None:
     Raises:
         SetupError: There is a `.venv` that this script did not make.
     """
-    if VENV.exists() and not STATE.exists() and any(VENV.iterdir()):
+    if VENV.exists() and not STATE.exists() and set(VENV.iterdir()) - {DRAFT}:
         raise SetupError(f"{VENV} was not made by this script: move it away, then run this again")
     VENV.mkdir(exist_ok=True)
     write_state({"running": "clear"})
