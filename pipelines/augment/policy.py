@@ -64,11 +64,7 @@ class OpCall:
         return _configured(self.op, self.options)
 
     def to_json(self) -> dict[str, Any]:
-        """Return every choice that shapes the output, defaults and version included.
-
-        Raises:
-            InputError: If a resource of the op is missing, such as a corpus.
-        """
+        """Return every choice that shapes the output, defaults and version included."""
         op = self.resolved()
         bounds = {
             name: value
@@ -76,10 +72,7 @@ class OpCall:
             if not isinstance(op.params.get(name), Seed)
         }
         labels = {} if self.labels is None else {"labels": list(self.labels)}
-        call: dict[str, Any] = {"op": op.name, "version": op.version}
-        resources = dict(op.resources())
-        if resources:
-            call["resources"] = resources
+        call = {"op": op.name, "version": op.version}
         return call | {"probability": self.probability, "strength": self.strength} | labels | bounds
 
 
@@ -140,11 +133,7 @@ class Policy:
     def to_json(self) -> dict[str, Any]:
         """Return the canonical mapping: all defaults spelled out, op versions included.
 
-        ``parse_policy`` reads it back, and refuses it where an op or a resource, such as a
-        corpus, has another version by now.
-
-        Raises:
-            InputError: If a resource is missing.
+        ``parse_policy`` reads it back, and refuses it where an op has another version by now.
         """
         branches = [branch.to_json() for branch in self.branches]
         return {"modality": self.modality, "branches": branches}
@@ -335,13 +324,6 @@ def _parse_call(entry: Any, modality: registry.Modality, *, weighted: bool = Fal
             f"{name} was recorded with version {entry['version']}, this is version {version}: "
             "replay it with the release that recorded it",
             path=("version",),
-        )
-    resources = registry.get(name).resources() if "resources" in entry else {}
-    if entry.get("resources", {}) != resources:
-        raise InputError(
-            f"{name} was recorded with {entry['resources']}, installed is {dict(resources)}: "
-            "install the recorded version",
-            path=("resources",),
         )
     options = {key: value for key, value in entry.items() if key not in registry.RESERVED}
     frozen = tuple((key, _frozen(value)) for key, value in sorted(options.items()))

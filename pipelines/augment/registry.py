@@ -45,9 +45,7 @@ FILL_SETTINGS = {
     "fill": Setting("nearest", choices=FILLS),
     "fill_value": Setting(0, limits=(0, 255)),
 }
-RESERVED = frozenset(
-    {"op", "probability", "strength", "weight", "labels", "version", "resources", "edits"}
-)
+RESERVED = frozenset({"op", "probability", "strength", "weight", "labels", "version", "edits"})
 
 _OPS: dict[str, Op] = {}
 

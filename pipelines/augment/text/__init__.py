@@ -1,0 +1,1 @@
+"""Text ops over losslessly tokenised documents, one file per family."""
