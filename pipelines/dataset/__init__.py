@@ -1,0 +1,1 @@
+"""Room 2: how a dataset comes to be (Beam only in `survey` and `build`)."""

@@ -1,0 +1,165 @@
+"""Files on the local disk or on any store pyarrow knows (``gs://``, ``s3://``), written whole.
+
+A local file is written under a temporary name, synced and renamed; an object store makes an
+object visible only when its upload is complete. So a reader never sees half a file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import uuid
+from pathlib import Path, PurePosixPath
+from typing import IO, Any
+
+from schemas.errors import FailedError, InputError
+
+TEMPORARY = ".tmp-"
+_BLOCK = 1 << 22
+
+
+def is_remote(path: str) -> bool:
+    """Return whether ``path`` is a URI of an object store rather than a local path."""
+    return "://" in path and not path.startswith("file://")
+
+
+def join(root: str, *parts: str) -> str:
+    """Return ``root`` and ``parts`` joined by ``/``."""
+    return "/".join([root.rstrip("/"), *parts])
+
+
+def read_bytes(path: str) -> bytes:
+    """Return the content of a file.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+    """
+    with open_input(path) as file:
+        data: bytes = file.read()
+    return data
+
+
+def open_input(path: str) -> IO[bytes] | Any:
+    """Open a file for reading at any position."""
+    if not is_remote(path):
+        return open(path, "rb")  # noqa: SIM115 - the caller closes it
+    filesystem, inner = _remote(path)
+    return filesystem.open_input_file(inner)
+
+
+def file_sha256(path: str) -> str:
+    """Return the SHA-256 of a file's content, read in blocks, as 64 hex digits."""
+    hasher = hashlib.sha256()
+    with open_input(path) as file:
+        while block := file.read(_BLOCK):
+            hasher.update(block)
+    return hasher.hexdigest()
+
+
+def write_atomic(path: str, data: bytes | memoryview) -> None:
+    """Write a whole file: afterwards ``path`` holds all of ``data``, or what it held before.
+
+    Raises:
+        FailedError: The file cannot be written (disk full, no permission).
+    """
+    try:
+        if is_remote(path):
+            filesystem, inner = _remote(path)
+            with filesystem.open_output_stream(inner) as stream:
+                stream.write(data)
+            return
+        _write_local(path, data)
+    except OSError as error:
+        raise FailedError(f"cannot write {path}: {error.strerror or error}.") from error
+
+
+def make_folder(path: str) -> None:
+    """Create a folder and its parents.
+
+    Raises:
+        InputError: It cannot be created there.
+    """
+    if is_remote(path):
+        return  # object stores have no folders
+    try:
+        os.makedirs(path, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"cannot create the folder {path}: {error.strerror}. Name a writable place."
+        ) from error
+
+
+def exists(path: str) -> bool:
+    """Return whether a file is there."""
+    if not is_remote(path):
+        return os.path.isfile(path)
+    import pyarrow.fs
+
+    filesystem, inner = _remote(path)
+    return bool(filesystem.get_file_info(inner).type == pyarrow.fs.FileType.File)
+
+
+def sizes(folder: str) -> dict[str, int]:
+    """Return every file below ``folder``: relative path (with ``/``) to size in bytes."""
+    if not is_remote(folder):
+        root = Path(folder)
+        return {
+            path.relative_to(root).as_posix(): path.lstat().st_size
+            for path in sorted(root.rglob("*"))
+            if path.is_symlink() or not path.is_dir()
+        }
+    import pyarrow.fs
+
+    filesystem, inner = _remote(folder)
+    selector = pyarrow.fs.FileSelector(inner, recursive=True, allow_not_found=True)
+    return {
+        PurePosixPath(info.path).relative_to(inner).as_posix(): info.size
+        for info in filesystem.get_file_info(selector)
+        if info.type == pyarrow.fs.FileType.File
+    }
+
+
+def remove(path: str) -> None:
+    """Delete a file; a missing one is fine."""
+    if not is_remote(path):
+        Path(path).unlink(missing_ok=True)
+    elif exists(path):
+        filesystem, inner = _remote(path)
+        filesystem.delete_file(inner)
+
+
+def remove_tree(folder: str) -> None:
+    """Delete a folder and all below it; a missing one is fine."""
+    import shutil
+
+    if not is_remote(folder):
+        shutil.rmtree(folder, ignore_errors=True)
+        return
+    for name in sizes(folder):
+        remove(join(folder, name))
+
+
+def _write_local(path: str, data: bytes | memoryview) -> None:
+    folder, name = os.path.split(path)
+    os.makedirs(folder, exist_ok=True)
+    temporary = os.path.join(folder, f"{TEMPORARY}{uuid.uuid4().hex}-{name}")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _remote(path: str) -> tuple[Any, str]:
+    import pyarrow
+    import pyarrow.fs
+
+    try:
+        filesystem, inner = pyarrow.fs.FileSystem.from_uri(path)
+    except (pyarrow.ArrowInvalid, OSError) as error:
+        raise InputError(f"cannot open the store of {path}: {error}.") from error
+    return filesystem, inner

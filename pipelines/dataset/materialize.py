@@ -1,0 +1,203 @@
+"""Run a plan: lock, look at what is there, build what is missing, check that it was published."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import os
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pipelines.dataset import files, store
+from pipelines.dataset.plan import Plan
+from pipelines.dataset.progress import Progress
+from pipelines.dataset.verify import verify
+from schemas.errors import FailedError, InputError
+from schemas.manifest import MANIFEST, Manifest, parse_manifest
+
+DEFAULT_RUNNER = "FnApiRunner"
+_SHOWN_PROBLEMS = 5
+_OWN_ERROR = re.compile(r"(?:Failed|Input)Error: (.*?)(?: \[while running.*|$)", re.MULTILINE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What a run did.
+
+    Attributes:
+        status: ``built``, or ``up_to_date`` when the verified dataset was already there.
+        path: The dataset directory.
+        manifest: Its manifest.
+        resumed: Shards taken over from an interrupted run.
+        seconds: Time spent building.
+    """
+
+    status: Literal["built", "up_to_date"]
+    path: str
+    manifest: Manifest
+    resumed: int
+    seconds: float
+
+
+def materialize(
+    plan: Plan, beam_flags: Sequence[str] = (), *, report: Callable[[str], None] = print
+) -> Outcome:
+    """Build the dataset of a plan, or find it finished, or resume it.
+
+    Args:
+        plan: What to build.
+        beam_flags: Flags for Beam (``--runner``, ``--direct_num_workers``, …).
+        report: Receives the lines a user should see.
+
+    Raises:
+        InputError: Bad records, damaged sources, wrong Beam flags, an output in use.
+        FailedError: The run failed; what is finished is kept and resumed.
+    """
+    options = pipeline_options(beam_flags)
+    output = plan.job.output
+    files.make_folder(output)
+    with _locked(output):
+        existing = _existing(plan, report)
+        if existing is not None:
+            return Outcome(
+                status="up_to_date", path=output, manifest=existing, resumed=0, seconds=0.0
+            )
+        _clean(output)
+        done = store.finished(plan.job, plan.tasks)
+        if done:
+            report(f"resuming: {len(done)} of {plan.shards} shards are finished")
+        else:
+            files.remove_tree(files.join(output, store.QUARANTINE))
+        todo = store.remaining(plan.job, plan.tasks, done)
+        start = time.monotonic()
+        with Progress(plan, already=len(done), report=report):
+            _run(plan, todo, options)
+        manifest = _published(plan)
+        files.remove_tree(files.join(output, store.WORK))
+        return Outcome(
+            status="built",
+            path=output,
+            manifest=manifest,
+            resumed=len(done),
+            seconds=time.monotonic() - start,
+        )
+
+
+def pipeline_options(flags: Sequence[str]) -> Any:
+    """Return Beam's options; several direct workers are processes unless flagged otherwise.
+
+    Raises:
+        InputError: Beam knows no such flag, or its value is wrong.
+    """
+    import argparse
+
+    from apache_beam.options.pipeline_options import PipelineOptions, _BeamArgumentParser
+
+    parser = _BeamArgumentParser(allow_abbrev=False, exit_on_error=False, add_help=False)
+    for kind in PipelineOptions.__subclasses__():
+        with contextlib.suppress(argparse.ArgumentError):  # two option classes share a flag
+            kind._add_argparse_args(parser)
+    try:
+        known, unknown = parser.parse_known_args(list(flags))
+    except argparse.ArgumentError as error:
+        raise InputError(f"Beam refuses a flag: {error}.") from error
+    if unknown:
+        names = [name for action in parser._actions for name in action.option_strings]
+        close = difflib.get_close_matches(unknown[0].split("=")[0], names, n=1)
+        hint = f" Did you mean {close[0]}?" if close else ""
+        raise InputError(f"neither this command nor Beam knows {unknown[0]!r}.{hint}")
+    extra = []
+    if known.runner in (None, DEFAULT_RUNNER):
+        extra = [] if known.runner else [f"--runner={DEFAULT_RUNNER}"]
+        mode_given = any(flag.startswith("--direct_running_mode") for flag in flags)
+        if (known.direct_num_workers or 1) != 1 and not mode_given:
+            extra.append("--direct_running_mode=multi_processing")
+    return PipelineOptions([*flags, *extra])
+
+
+def _run(plan: Plan, todo: list[Any], options: Any) -> None:
+    import apache_beam as beam
+
+    from pipelines.dataset.build import PROBLEMS, Materialize
+
+    problems = files.join(plan.job.output, store.WORK, PROBLEMS)
+    files.remove(problems)
+    try:
+        with beam.Pipeline(options=options) as pipeline:
+            pipeline | "Materialize" >> Materialize(plan, todo)
+    except (InputError, FailedError):
+        raise
+    except Exception as error:  # a runner may raise anything
+        own = _OWN_ERROR.findall(str(error))
+        reason = own[-1] if own else f"{type(error).__name__}: {error}"
+        raise FailedError(
+            f"{reason}\nFinished shards are kept; the same command resumes."
+        ) from error
+    if files.exists(problems):
+        lines = files.read_bytes(problems).decode("utf-8").splitlines()
+        more = len(lines) - _SHOWN_PROBLEMS
+        raise InputError(
+            "\n".join(lines[:_SHOWN_PROBLEMS]) + (f"\n(and {more} more slices)" if more > 0 else "")
+        )
+
+
+def _existing(plan: Plan, report: Callable[[str], None]) -> Manifest | None:
+    """Return the manifest of the finished dataset, if it verifies."""
+    output = plan.job.output
+    if not files.exists(files.join(output, MANIFEST)):
+        return None
+    verdict = verify(output)
+    if verdict.ok and verdict.manifest is not None:
+        files.remove_tree(files.join(output, store.WORK))
+        return verdict.manifest
+    report(f"the dataset is damaged ({verdict.problems[0]}); building it again")
+    files.remove(files.join(output, MANIFEST))
+    return None
+
+
+def _published(plan: Plan) -> Manifest:
+    path = files.join(plan.job.output, MANIFEST)
+    if not files.exists(path):
+        raise FailedError("the run ended without a manifest; run the same command again to resume.")
+    return parse_manifest(files.read_bytes(path).decode("utf-8"), path)
+
+
+def _clean(output: str) -> None:
+    """Delete what a killed run left half-written."""
+    for path in files.sizes(output):
+        if path.rsplit("/", 1)[-1].startswith(files.TEMPORARY):
+            files.remove(files.join(output, path))
+
+
+@contextlib.contextmanager
+def _locked(output: str) -> Iterator[None]:
+    """Hold the output for this process (local file systems only: object stores have no locks)."""
+    if files.is_remote(output):
+        yield
+        return
+    import filelock
+
+    path = Path(output) / store.LOCK
+    lock = filelock.FileLock(path)
+    try:
+        lock.acquire(blocking=False)
+    except filelock.Timeout as error:
+        holder = path.read_text().strip() or "unknown"
+        raise InputError(
+            f"{output} is being written by another job (process {holder}); wait for it to end, "
+            "or choose another --output."
+        ) from error
+    except OSError as error:
+        raise InputError(
+            f"cannot write in {output}: {error.strerror}. Choose another --output."
+        ) from error
+    try:
+        path.write_text(f"{os.getpid()}\n")
+        yield
+    finally:
+        path.write_text("")
+        lock.release()

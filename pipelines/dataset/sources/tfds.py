@@ -1,0 +1,295 @@
+"""Any TFDS dataset with one image or text feature and a class label.
+
+TFDS prepares (downloads) a dataset in the launching process; shard tasks then read its TFRecord
+files directly, so that a worker needs neither TensorFlow nor TFDS.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import mmap
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass as plain_dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ConfigDict
+from pydantic.dataclasses import dataclass
+
+from pipelines.dataset import files
+from pipelines.dataset.records import decode_example, index_records, record_at
+from pipelines.dataset.sources.base import BadRecord, Record, key_of
+from schemas.errors import InputError
+from schemas.features import Modality
+
+_VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")
+_LOADED_FILES = 4
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class Config:
+    """Which dataset, and where.
+
+    Attributes:
+        dataset: TFDS name, with its config where it has several: ``imdb_reviews/plain_text``.
+        version: Exact version; the newest prepared one by default.
+        data_dir: TFDS directory; by default ``$TFDS_DATA_DIR``, else ``~/tensorflow_datasets``.
+        feature: The image or text feature; by default the only one of the recipe's modality.
+        label: The label feature; by default the only class label.
+        label_names: Class names, where the prepared dataset does not carry them.
+    """
+
+    dataset: str
+    version: str | None = None
+    data_dir: str | None = None
+    feature: str | None = None
+    label: str | None = None
+    label_names: tuple[str, ...] | None = None
+
+
+@plain_dataclass(frozen=True)
+class TfdsSource:
+    """A prepared dataset: file names, record counts and feature names."""
+
+    dataset: str
+    version: str
+    modality: Modality
+    label_names: tuple[str, ...]
+    image_shape: tuple[int, int, int] | None
+    feature: str
+    label: str
+    shards: Mapping[str, tuple[tuple[str, int], ...]]
+
+    @property
+    def sizes(self) -> Mapping[str, int]:
+        """Number of records per split."""
+        return {split: sum(n for _, n in shards) for split, shards in self.shards.items()}
+
+    def identity(self) -> dict[str, Any]:
+        """Return the name, version, features and the digest of every file's content."""
+        return {
+            "kind": "tfds",
+            "dataset": self.dataset,
+            "version": self.version,
+            "features": [self.feature, self.label],
+            "sha256": {
+                split: [_file_digest(path) for path, _ in shards]
+                for split, shards in sorted(self.shards.items())
+            },
+        }
+
+    def read(self, split: str, start: int, stop: int) -> Iterator[Record | BadRecord]:
+        """Yield the records ``start`` to ``stop`` of a split, across its files."""
+        first = 0
+        for path, count in self.shards[split]:
+            low, high = max(start, first), min(stop, first + count)
+            if low < high:
+                data, offsets = _load(path)
+                if len(offsets) != count:
+                    raise InputError(
+                        f"{path}: holds {len(offsets)} records, but dataset_info.json says {count}. "
+                        "Prepare the dataset again."
+                    )
+                for i in range(low, high):
+                    raw = record_at(data, offsets[i - first], path, i - first)
+                    yield self._parse(raw, key_of(split, i), i)
+            first += count
+
+    def _parse(self, raw: bytes, key: str, index: int) -> Record | BadRecord:
+        try:
+            features = decode_example(raw)
+        except ValueError as error:
+            return BadRecord(key, index, str(error), raw)
+        for name, kind in ((self.feature, bytes), (self.label, int)):
+            values = features.get(name, [])
+            if len(values) != 1 or not isinstance(values[0], kind):
+                reason = f"the feature {name!r} must hold one {kind.__name__}, not {values!r:.60}"
+                return BadRecord(key, index, reason, raw)
+        return Record(key, index, features[self.feature][0], features[self.label][0])
+
+
+def prepare(config: Config) -> TfdsSource:
+    """Find the prepared dataset, or have TFDS download and prepare it.
+
+    Raises:
+        InputError: It is not there and cannot be fetched, or is not of a kind we read.
+    """
+    data_dir = (
+        config.data_dir
+        or os.environ.get("TFDS_DATA_DIR")
+        or str(Path.home() / "tensorflow_datasets")
+    )
+    folder = _prepared_folder(config, data_dir) or _download(config, data_dir)
+    info = _read_json(files.join(folder, "dataset_info.json"))
+    features = _read_json(files.join(folder, "features.json"))
+    if info.get("fileFormat", "tfrecord") != "tfrecord":
+        raise InputError(
+            f"{folder} is stored as {info['fileFormat']}; prepare it with file_format tfrecord."
+        )
+    described = features["featuresDict"]["features"]
+    modality, feature = _input_feature(config, described)
+    label = _label_feature(config, described)
+    return TfdsSource(
+        dataset=config.dataset,
+        version=folder.rstrip("/").rsplit("/", 1)[1],
+        modality=modality,
+        label_names=_label_names(config, described[label], folder, label),
+        image_shape=_image_shape(described[feature], feature) if modality == "image" else None,
+        feature=feature,
+        label=label,
+        shards={one["name"]: _shards(one, info["name"], folder) for one in info["splits"]},
+    )
+
+
+def _prepared_folder(config: Config, data_dir: str) -> str | None:
+    root = files.join(os.path.expanduser(data_dir), config.dataset)
+    names = files.sizes(root) if files.is_remote(root) or os.path.isdir(root) else {}
+    depth = 1
+    versions = {
+        name.split("/")[0]
+        for name in names
+        if name.count("/") == depth and name.endswith("/dataset_info.json")
+        if _VERSION.fullmatch(name.split("/")[0])
+    }
+    if config.version is not None:
+        return files.join(root, config.version) if config.version in versions else None
+    if not versions:
+        return None
+    newest = max(versions, key=lambda v: tuple(int(part) for part in v.split(".")))
+    return files.join(root, newest)
+
+
+def _download(config: Config, data_dir: str) -> str:
+    name = f"{config.dataset}:{config.version}" if config.version else config.dataset
+    try:
+        import tensorflow_datasets as tfds
+
+        builder = tfds.builder(name, data_dir=data_dir)
+        builder.download_and_prepare(file_format="tfrecord")
+    except Exception as error:  # TFDS, its HTTP client and Beam raise anything
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise InputError(
+            f"{name} is not prepared under {data_dir} and could not be fetched "
+            f"({type(error).__name__}: {reason:.200}). Set TFDS_DATA_DIR (or source.data_dir) to a "
+            f"prepared TFDS directory, or run `tfds build {config.dataset}` where there is a network.",
+            path=("dataset",),
+        ) from error
+    return str(builder.data_dir)
+
+
+def _read_json(path: str) -> dict[str, Any]:
+    try:
+        value: dict[str, Any] = json.loads(files.read_bytes(path))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read as JSON ({error}). Prepare it again.") from error
+    return value
+
+
+def _input_feature(config: Config, described: dict[str, Any]) -> tuple[Modality, str]:
+    found: dict[str, Modality] = {}
+    for name, spec in sorted(described.items()):
+        kind = spec.get("pythonClassName", "")
+        if kind.endswith(".Image"):
+            found[name] = "image"
+        elif kind.endswith(".Text"):
+            found[name] = "text"
+    if config.feature is not None:
+        if config.feature not in found:
+            raise InputError(
+                f"the dataset has no image or text feature {config.feature!r}, only {sorted(found)}.",
+                path=("feature",),
+            )
+        return found[config.feature], config.feature
+    images = [name for name, modality in found.items() if modality == "image"]
+    choice = images or list(found)  # an image dataset often names its files in a text feature
+    if len(choice) != 1:
+        raise InputError(
+            f"the dataset has {len(choice)} candidate features {choice}; set source.feature to one.",
+            path=("feature",),
+        )
+    return found[choice[0]], choice[0]
+
+
+def _label_feature(config: Config, described: dict[str, Any]) -> str:
+    labels = [n for n, s in described.items() if s.get("pythonClassName", "").endswith("ClassLabel")]
+    if config.label is not None:
+        if config.label not in labels:
+            raise InputError(
+                f"the dataset has no class label {config.label!r}, only {labels}.", path=("label",)
+            )
+        return config.label
+    if len(labels) != 1:
+        raise InputError(
+            f"the dataset has {len(labels)} class labels {labels}; set source.label to one.",
+            path=("label",),
+        )
+    return labels[0]
+
+
+def _label_names(config: Config, spec: dict[str, Any], folder: str, label: str) -> tuple[str, ...]:
+    count = int(spec["classLabel"]["numClasses"])
+    stored = files.join(folder, f"{label}.labels.txt")
+    if config.label_names is not None:
+        names = config.label_names
+    elif files.exists(stored):
+        names = tuple(files.read_bytes(stored).decode("utf-8").splitlines())
+    else:
+        names = tuple(str(i) for i in range(count))
+    if len(names) != count:
+        raise InputError(
+            f"the dataset has {count} classes, but {len(names)} label names are given.",
+            path=("label_names",),
+        )
+    return names
+
+
+def _image_shape(spec: dict[str, Any], feature: str) -> tuple[int, int, int]:
+    dimensions = tuple(int(d) for d in spec["image"]["shape"]["dimensions"])
+    if len(dimensions) != 3 or min(dimensions) <= 0 or dimensions[2] not in (1, 3):
+        raise InputError(
+            f"the images of {feature!r} have the shape {dimensions}; a fixed (height, width, 1 or 3) "
+            "is needed.",
+            path=("feature",),
+        )
+    return dimensions
+
+
+def _shards(split: dict[str, Any], dataset: str, folder: str) -> tuple[tuple[str, int], ...]:
+    lengths = [int(n) for n in split["shardLengths"]]
+    template = split.get("filepathTemplate") or "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}"
+    shards = []
+    for i, count in enumerate(lengths):
+        name = template.format(
+            DATASET=dataset,
+            SPLIT=split["name"],
+            FILEFORMAT="tfrecord",
+            SHARD_INDEX=f"{i:05d}",
+            NUM_SHARDS=f"{len(lengths):05d}",
+            SHARD_X_OF_Y=f"{i:05d}-of-{len(lengths):05d}",
+        )
+        shards.append((files.join(folder, name), count))
+    return tuple(shards)
+
+
+def _file_digest(path: str) -> str:
+    try:
+        return files.file_sha256(path)
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror or error}). Prepare the dataset again."
+        ) from error
+
+
+@functools.lru_cache(maxsize=_LOADED_FILES)
+def _load(path: str) -> tuple[memoryview, list[int]]:
+    """Return a file's content (mapped where it is local) and the offset of every record."""
+    if files.is_remote(path):
+        data = memoryview(files.read_bytes(path))
+    else:
+        with open(path, "rb") as file:
+            empty = os.fstat(file.fileno()).st_size == 0
+            data = memoryview(b"" if empty else mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    return data, index_records(data, path)

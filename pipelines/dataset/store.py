@@ -1,0 +1,218 @@
+"""The dataset directory: shards with their side files while it is built, the manifest last.
+
+While a dataset is built, ``_work/`` holds one Parquet side file per finished shard: its manifest
+entry (in the file's metadata) and its rows of the provenance table. It is written after the shard,
+so a shard with a side file is whole; a killed job resumes with the shards that have none.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipelines.dataset import files
+from pipelines.dataset.records import read_shard
+from pipelines.dataset.slices import (
+    Job,
+    Shard,
+    SliceTask,
+    build_shard,
+    encode_quarantine,
+    read_slice,
+    shard_path,
+)
+from schemas.canonical import sha256
+from schemas.errors import FailedError, InputError
+from schemas.features import ExampleSchema
+from schemas.manifest import MANIFEST, FileInfo, ShardInfo
+
+WORK = "_work"
+QUARANTINE = "quarantine"
+PROVENANCE = "provenance.parquet"
+SURVEY = "survey.json"
+VOCABULARY = "vocabulary.txt"
+LOCK = ".lock"
+_INFO = b"beam_refinery.shard"
+_STAMP = b"beam_refinery.stamp"
+
+
+def run_task(job: Job, task: SliceTask) -> list[ShardInfo]:
+    """Build and write the shards of a task; running it again writes the same bytes.
+
+    Raises:
+        InputError: A bad record or a damaged source file.
+        FailedError: The output cannot be written.
+    """
+    data = read_slice(job, task)
+    for split, bad in data.bad.items():
+        if bad:
+            name = f"{QUARANTINE}/Split-{split}-{task.source_split}-slice{task.number:04d}.tfrecord"
+            files.write_atomic(files.join(job.output, name), encode_quarantine(bad))
+    infos = []
+    for split, copy in task.shards:
+        shard = build_shard(job, task, data.splits[split], split=split, copy=copy)
+        files.write_atomic(files.join(job.output, shard.info.path), shard.data)
+        side = encode_side_file(job, task, shard)
+        files.write_atomic(side_path(job.output, shard.info.path), side)
+        infos.append(shard.info)
+    return infos
+
+
+def side_path(output: str, shard: str) -> str:
+    """Return the path of a shard's side file."""
+    return files.join(output, WORK, f"{shard}.parquet")
+
+
+def encode_side_file(job: Job, task: SliceTask, shard: Shard) -> bytes:
+    """Return the side file of a shard as Parquet bytes."""
+    info, examples = shard.info, shard.examples
+    count = len(examples)
+    fixed = {
+        "key": examples.keys,
+        "source_split": [task.source_split] * count,
+        "source_index": examples.indices,
+        "split": [info.split] * count,
+        "copy": np.full(count, info.copy, np.int32),
+        "label": examples.labels,
+        "shard": [info.path] * count,
+        "record": np.arange(count),
+        "offset": np.array(shard.offsets, np.int64),
+    }
+    schema = job.schema.arrow_schema()
+    table = pa.table({name: fixed[name] for name in schema.names}, schema=schema)
+    for name, column in shard.trace.items():
+        table = table.append_column(name, _trace_column(column))
+    metadata = {_INFO: json.dumps(asdict(info)).encode(), _STAMP: job.stamp.encode()}
+    return _parquet(table.replace_schema_metadata(metadata))
+
+
+def finished(job: Job, tasks: Iterable[SliceTask]) -> dict[str, ShardInfo]:
+    """Return the shards that an earlier run finished with the same stamp, re-hashed, by path."""
+    have = files.sizes(job.output)
+    done = {}
+    for task in tasks:
+        for split, copy in task.shards:
+            path = shard_path(job.schema, split, copy, task.number)
+            if path in have and f"{WORK}/{path}.parquet" in have:
+                info = _read_side_info(job, path)
+                if info is not None and have[path] == info.bytes:
+                    if files.file_sha256(files.join(job.output, path)) == info.sha256:
+                        done[path] = info
+    return done
+
+
+def remaining(job: Job, tasks: Iterable[SliceTask], done: Iterable[str]) -> list[SliceTask]:
+    """Return the tasks with only the shards that are not done; finished tasks fall away."""
+    names = set(done)
+    left = []
+    for task in tasks:
+        shards = tuple(
+            (split, copy)
+            for split, copy in task.shards
+            if shard_path(job.schema, split, copy, task.number) not in names
+        )
+        if shards:
+            left.append(
+                SliceTask(task.source_split, task.number, task.start, task.stop, shards)
+            )
+    return left
+
+
+def expected_shards(schema: ExampleSchema, tasks: Iterable[SliceTask]) -> list[str]:
+    """Return the paths of all shards in dataset order: split, copy, slice."""
+    keyed = [
+        (split, copy, task.number, shard_path(schema, split, copy, task.number))
+        for task in tasks
+        for split, copy in task.shards
+    ]
+    order = {"train": 0, "eval": 1, "test": 2}
+    return [path for *_, path in sorted(keyed, key=lambda one: (order[one[0]], *one[1:]))]
+
+
+def collect_shards(job: Job, tasks: Iterable[SliceTask]) -> list[ShardInfo]:
+    """Return every shard's manifest entry from the side files, in dataset order.
+
+    Raises:
+        FailedError: A shard has no side file, so the work is not finished.
+    """
+    infos = []
+    for path in expected_shards(job.schema, tasks):
+        info = _read_side_info(job, path)
+        if info is None:
+            raise FailedError(f"{path} was not finished; run the same command again to resume.")
+        infos.append(info)
+    return infos
+
+
+def merge_provenance(job: Job, shards: Sequence[ShardInfo]) -> bytes:
+    """Return the provenance table of all shards, in dataset order, as Parquet bytes."""
+    tables = (_read_side_table(job, shard.path) for shard in shards)
+    return _parquet(pa.concat_tables(list(tables), promote_options="default"))
+
+
+def write_file(job: Job, path: str, data: bytes) -> FileInfo:
+    """Write a file of the dataset and return its manifest entry."""
+    files.write_atomic(files.join(job.output, path), data)
+    return FileInfo(path=path, bytes=len(data), sha256=sha256(data))
+
+
+def quarantine_files(job: Job) -> tuple[list[FileInfo], int]:
+    """Return the quarantine's files and the number of records in them."""
+    infos, records = [], 0
+    folder = files.join(job.output, QUARANTINE)
+    for name in sorted(files.sizes(folder)):
+        data = files.read_bytes(files.join(folder, name))
+        records += len(read_shard(data, name))
+        path = f"{QUARANTINE}/{name}"
+        infos.append(FileInfo(path=path, bytes=len(data), sha256=sha256(data)))
+    return infos, records
+
+
+def stray_files(output: str, known: Iterable[str]) -> Iterator[str]:
+    """Yield the files below a dataset that its manifest does not name."""
+    names = {*known, MANIFEST, LOCK}
+    for path in files.sizes(output):
+        if path not in names and not path.startswith(f"{WORK}/"):
+            yield path
+
+
+def _trace_column(column: np.ndarray) -> pa.Array:
+    if column.dtype.kind in "OU":
+        texts = pa.array([str(one) if one else None for one in column], pa.string())
+        return texts.dictionary_encode()
+    return pa.array(np.ma.getdata(column), mask=np.ma.getmaskarray(column))
+
+
+def _parquet(table: pa.Table) -> bytes:
+    sink = io.BytesIO()
+    pq.write_table(table, sink, compression="zstd", row_group_size=1 << 17)
+    return sink.getvalue()
+
+
+def _read_side_info(job: Job, path: str) -> ShardInfo | None:
+    """Return a finished shard's entry; None where it is missing, damaged or of another stamp."""
+    try:
+        schema = pq.read_schema(io.BytesIO(files.read_bytes(side_path(job.output, path))))
+        metadata: dict[bytes, bytes] = schema.metadata or {}
+        if metadata.get(_STAMP) != job.stamp.encode():
+            return None
+        values: dict[str, Any] = json.loads(metadata[_INFO])
+        return ShardInfo(**values)
+    except (OSError, pa.ArrowInvalid, KeyError, ValueError, TypeError):
+        return None
+
+
+def _read_side_table(job: Job, path: str) -> pa.Table:
+    try:
+        data = files.read_bytes(side_path(job.output, path))
+        table = pq.read_table(io.BytesIO(data))
+    except (OSError, pa.ArrowInvalid) as error:
+        raise InputError(f"the side file of {path} is damaged ({error}). Run again.") from error
+    return table.replace_schema_metadata(None)

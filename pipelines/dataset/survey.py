@@ -1,0 +1,209 @@
+"""The global pass: counts, channel statistics, vocabulary and duplicates of the originals.
+
+Sums are exact integers and ties are broken by text, so no order of merging changes a digit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+
+from pipelines.dataset.slices import Examples, Job, SliceTask, read_slice
+from schemas.text import OOV, tokens
+
+_BUCKETS = 64
+_SHOWN_GROUPS = 100
+
+Hashes = list[tuple[bytes, str, str]]
+
+
+@dataclass
+class Totals:
+    """What adds up over slices.
+
+    Attributes:
+        classes: Examples per (split, label).
+        pixels: Number of pixels of training images.
+        sums: Sum of each channel over training images, grey levels 0 to 255.
+        squares: Sum of squares of each channel.
+        words: Training words and how often they occur.
+    """
+
+    classes: Counter[tuple[str, int]] = field(default_factory=Counter)
+    pixels: int = 0
+    sums: tuple[int, ...] = ()
+    squares: tuple[int, ...] = ()
+    words: Counter[str] = field(default_factory=Counter)
+
+    def add(self, other: Totals) -> None:
+        """Add the totals of other slices to these."""
+        self.classes.update(other.classes)
+        self.pixels += other.pixels
+        self.sums = _added(self.sums, other.sums)
+        self.squares = _added(self.squares, other.squares)
+        self.words.update(other.words)
+
+
+def survey_slice(job: Job, task: SliceTask) -> tuple[Totals, Hashes]:
+    """Return a slice's totals and (content hash, split, key) of each of its examples."""
+    totals = Totals()
+    hashes: Hashes = []
+    for split, examples in read_slice(job, task).splits.items():
+        totals.classes.update((split, int(label)) for label in examples.labels)
+        pairs = zip(examples.values, examples.keys, strict=True)
+        hashes += [(_content_hash(value), split, key) for value, key in pairs]
+        if split == "train":
+            _add_training(totals, examples)
+    return totals, hashes
+
+
+def find_duplicates(hashes: Iterable[tuple[bytes, str, str]]) -> list[list[tuple[str, str]]]:
+    """Return the groups of equal examples: lists of at least two sorted (split, key)."""
+    groups: dict[bytes, list[tuple[str, str]]] = {}
+    for content, split, key in hashes:
+        groups.setdefault(content, []).append((split, key))
+    return [sorted(group) for group in groups.values() if len(group) > 1]
+
+
+def finish(job: Job, totals: Totals, groups: Iterable[list[tuple[str, str]]]) -> dict[str, Any]:
+    """Return the content of ``survey.json``."""
+    names = job.schema.label_names
+    splits = sorted({split for split, _ in totals.classes})
+    ordered = sorted(groups)
+    survey: dict[str, Any] = {
+        "examples": {s: sum(totals.classes[s, i] for i in range(len(names))) for s in splits},
+        "classes": {
+            s: {name: totals.classes[s, i] for i, name in enumerate(names)} for s in splits
+        },
+        "duplicates": {
+            "groups": len(ordered),
+            "examples": sum(len(group) for group in ordered),
+            "groups_across_splits": sum(len({s for s, _ in group}) > 1 for group in ordered),
+            "first_groups": [[key for _, key in group] for group in ordered[:_SHOWN_GROUPS]],
+        },
+    }
+    if totals.pixels:
+        n = totals.pixels
+        pairs = list(zip(totals.sums, totals.squares, strict=True))
+        survey["channel_mean"] = [float(Fraction(s, n)) for s, _ in pairs]
+        survey["channel_std"] = [math.sqrt(Fraction(n * q - s * s, n * n)) for s, q in pairs]
+    if job.schema.modality == "text":
+        survey["distinct_words"] = len(totals.words)
+        survey["words"] = sum(totals.words.values())
+    return survey
+
+
+def vocabulary(totals: Totals, size: int) -> list[str]:
+    """Return ``<OOV>`` and the most frequent training words, at most ``size`` entries in all."""
+    ranked = sorted(totals.words.items(), key=lambda one: (-one[1], one[0]))
+    return [OOV, *(word for word, _ in ranked[: size - 1])]
+
+
+def encode_survey(survey: dict[str, Any]) -> bytes:
+    """Return ``survey.json``."""
+    return (json.dumps(survey, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode("utf-8")
+
+
+class MergeTotals(beam.CombineFn):  # type: ignore[misc]
+    """Adds up `Totals`."""
+
+    def create_accumulator(self) -> Totals:
+        """Start from nothing."""
+        return Totals()
+
+    def add_input(self, mutable_accumulator: Totals, element: Totals) -> Totals:
+        """Add one slice."""
+        mutable_accumulator.add(element)
+        return mutable_accumulator
+
+    def merge_accumulators(self, accumulators: Iterable[Totals]) -> Totals:
+        """Add partial sums."""
+        merged = Totals()
+        for one in accumulators:
+            merged.add(one)
+        return merged
+
+    def extract_output(self, accumulator: Totals) -> Totals:
+        """Return the sums."""
+        return accumulator
+
+
+class SurveySlices(beam.DoFn):  # type: ignore[misc]
+    """Emits a slice's `Totals` and, tagged ``hashes``, its content hashes by bucket."""
+
+    def __init__(self, job: Job) -> None:
+        """Keep what all slices share."""
+        self._job = job
+
+    def process(self, element: SliceTask) -> Iterator[Any]:
+        """Survey one slice."""
+        totals, hashes = survey_slice(self._job, element)
+        yield totals
+        buckets: dict[int, Hashes] = {}
+        for one in hashes:
+            buckets.setdefault(one[0][0] % _BUCKETS, []).append(one)
+        for bucket, some in buckets.items():
+            yield beam.pvalue.TaggedOutput("hashes", (bucket, some))
+
+
+class Survey(beam.PTransform):  # type: ignore[misc]
+    """Slice tasks to a pair of PCollections: one `Totals`, and the groups of equal examples."""
+
+    def __init__(self, job: Job) -> None:
+        """Keep what all slices share."""
+        super().__init__()
+        self._job = job
+
+    def expand(self, pcoll: Any) -> tuple[Any, Any]:
+        """Wire `survey_slice`, `MergeTotals` and `find_duplicates`."""
+        parts = pcoll | "Read" >> beam.ParDo(SurveySlices(self._job)).with_outputs(
+            "hashes", main="totals"
+        )
+        totals = parts.totals | "Sum" >> beam.CombineGlobally(MergeTotals())
+        groups = (
+            parts.hashes
+            | "ByContent" >> beam.GroupByKey()
+            | "Duplicates" >> beam.FlatMap(_duplicates_in_bucket)
+        )
+        return totals, groups
+
+
+def _duplicates_in_bucket(bucket: tuple[int, Iterable[Hashes]]) -> list[list[tuple[str, str]]]:
+    return find_duplicates(one for some in bucket[1] for one in some)
+
+
+def _content_hash(value: np.ndarray | str) -> bytes:
+    data = value.encode("utf-8") if isinstance(value, str) else np.ascontiguousarray(value).data
+    return hashlib.blake2b(data, digest_size=16).digest()
+
+
+def _add_training(totals: Totals, examples: Examples) -> None:
+    values = examples.values
+    if isinstance(values, list):
+        for text in values:
+            totals.words.update(tokens(text))
+        return
+    channels = values.shape[-1]
+    totals.pixels += values.size // channels
+    sums, squares = [], []
+    for channel in range(channels):
+        counts = np.bincount(values[..., channel].ravel(), minlength=256)
+        sums.append(int(counts @ np.arange(256)))
+        squares.append(int(counts @ np.arange(256) ** 2))
+    totals.sums = _added(totals.sums, tuple(sums))
+    totals.squares = _added(totals.squares, tuple(squares))
+
+
+def _added(left: tuple[int, ...], right: tuple[int, ...]) -> tuple[int, ...]:
+    if not left or not right:
+        return left or right
+    return tuple(a + b for a, b in zip(left, right, strict=True))
