@@ -61,12 +61,13 @@ def split_anomalies(anomalies: Path, statistics: Path) -> dict[str, tuple[int, l
         anomalies: Folder that ExampleValidator wrote (``Split-*/SchemaDiff.pb``).
         statistics: Folder that StatisticsGen wrote (``Split-*/FeatureStats.pb``).
     """
-    import tensorflow_data_validation as tfdv
+    from tensorflow_data_validation.utils.anomalies_util import load_anomalies_binary
+    from tensorflow_data_validation.utils.stats_util import load_stats_binary
 
     found = {}
     for folder in sorted(anomalies.glob("Split-*")):
-        stats = tfdv.load_stats_binary(str(statistics / folder.name / "FeatureStats.pb"))
-        diff = tfdv.load_anomalies_binary(str(folder / "SchemaDiff.pb"))
+        stats = load_stats_binary(str(statistics / folder.name / "FeatureStats.pb"))
+        diff = load_anomalies_binary(str(folder / "SchemaDiff.pb"))
         words = [
             f"{name}: {one.short_description} ({one.description})".replace("\n", " ")
             for name, one in sorted(diff.anomaly_info.items())

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
-from schemas.report import GateDecision, RefreshReport
+from components import evidence
+from components.gate import decide, decide_data
+from components.push import PUSHED_DIGEST, PUSHED_NOW
+from components.tree import write_text
+from schemas.errors import GateRefusal
+from schemas.refresh import RefreshPlan
+from schemas.report import GateDecision, NodeRow, PushRow, RefreshReport, StageRow
 
+GATED_SPLIT = "test"
 RUNNING, DONE, CACHED, FAILED = "running", "done", "cached", "failed"
 
 
@@ -24,6 +30,7 @@ class NodeEvent:
         node: Its name.
         state: ``running``, ``done``, ``cached`` or ``failed``.
         seconds: Since it started.
+        line: What a running node has to say.
     """
 
     index: int
@@ -31,30 +38,44 @@ class NodeEvent:
     node: str
     state: str
     seconds: float
+    line: str = ""
 
 
 Progress = Callable[[NodeEvent], None]
 
 
+@dataclass(frozen=True, kw_only=True)
+class NodeResult:
+    """What became of one node: its state, seconds, and output artifacts by key."""
+
+    node: str
+    state: str
+    seconds: float
+    outputs: dict[str, list[Any]] = field(default_factory=dict)
+
+    def path(self, key: str) -> Path:
+        """Return the folder of the output artifact of that key."""
+        return Path(self.outputs[key][0].uri)
+
+
 def node_progress(stream: TextIO) -> Progress:
     """Return a progress callback that writes to ``stream``.
 
-    On a terminal the line of a running node is overwritten when it ends; elsewhere start and end
-    are two plain lines, and nodes that end within a second (cached ones) say so once.
+    On a terminal one line per node is written over until the node ends; elsewhere every event is
+    a plain line.
     """
-    width = 79
     terminal = stream.isatty()
+    width = 99
 
     def show(event: NodeEvent) -> None:
         head = f"[{event.index:>2}/{event.total}] {event.node:<18} "
         if event.state == RUNNING:
-            text = f"{head}..." if terminal else f"{head}started"
+            text = head + (event.line or "...")
         else:
             text = f"{head}{event.state:<7} {event.seconds:>7.1f} s"
-        if terminal and event.state == RUNNING:
-            stream.write(f"\r{text:<{width}}")
-        elif terminal:
-            stream.write(f"\r{text:<{width}}\n")
+        if terminal:
+            end = "" if event.state == RUNNING else "\n"
+            stream.write(f"\r{text[:width]:<{width}}{end}")
         else:
             stream.write(f"{text}\n")
         stream.flush()
@@ -62,12 +83,74 @@ def node_progress(stream: TextIO) -> Progress:
     return show
 
 
+def build_report(
+    results: Sequence[NodeResult],
+    *,
+    plan: RefreshPlan,
+    recipe: str,
+    dataset: Path,
+    digest: str,
+    run: str,
+    seconds: float,
+    cause: BaseException | None,
+) -> RefreshReport:
+    """Gather what the nodes measured, decided and pushed.
+
+    The gates are decided once more from their evidence, and the result must equal the blessings
+    that TFX acted on.
+
+    Args:
+        results: The nodes that were reached.
+        plan: What was run.
+        recipe: Name of the recipe.
+        dataset: Its dataset.
+        digest: Digest of the dataset.
+        run: Identifier of the run.
+        seconds: Wall time.
+        cause: What the last node raised, or None.
+    """
+    refused = isinstance(cause, GateRefusal)
+    nodes = {one.node: one for one in results if one.state != FAILED or refused}
+    decisions = _decisions(nodes, plan)
+    error = None
+    if refused:
+        status = "refused"
+    elif cause is not None:
+        status, error = "failed", f"node {results[-1].node} failed: {_message(cause)}"
+    elif disagreement := _disagreement(nodes, decisions):
+        status, error = "failed", disagreement
+    elif not all(decision.blessed for decision in decisions):
+        status = "refused"
+    else:
+        status = (
+            "pushed" if _property(nodes["Pusher"], "pushed_model", PUSHED_NOW) else "nothing_new"
+        )
+    return RefreshReport(
+        recipe=recipe,
+        profile=plan.profile,
+        dataset=str(dataset),
+        dataset_digest=digest,
+        run=run,
+        status=status,
+        seconds=round(seconds, 3),
+        stages=tuple(
+            _stage_row(nodes[stage.name]) for stage in plan.stages
+            if stage.name in nodes
+        ),
+        decisions=tuple(decisions),
+        push=_push_row(nodes["Pusher"]) if status in ("pushed", "nothing_new") else None,
+        nodes=tuple(
+            NodeRow(node=one.node, state=one.state, seconds=round(one.seconds, 3))
+            for one in results
+        ),
+        error=error,
+    )  # fmt: skip
+
+
 def write_report(report: RefreshReport, path: Path) -> None:
-    """Write ``report.json`` by way of a temporary sibling."""
+    """Write the report as JSON; a crash leaves the old or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".tmp-{path.name}-{os.getpid()}")
-    temporary.write_text(json.dumps(report.to_json(), indent=2) + "\n")
-    os.replace(temporary, path)
+    write_text(path, json.dumps(report.to_json(), indent=2) + "\n")
 
 
 def render(report: RefreshReport, *, path: Path) -> str:
@@ -99,6 +182,71 @@ def render(report: RefreshReport, *, path: Path) -> str:
         lines += _decision(decision)
     lines += ["", _conclusion(report), f"report: {path}"]
     return "\n".join(lines)
+
+
+def _decisions(nodes: Mapping[str, NodeResult], plan: RefreshPlan) -> list[GateDecision]:
+    """Decide every gate that was reached from the evidence that the nodes left."""
+    decisions = []
+    if "DataGate" in nodes:
+        anomalies = nodes["ExampleValidator"].path("anomalies")
+        statistics = nodes["StatisticsGen"].path("statistics")
+        decisions.append(decide_data(evidence.split_anomalies(anomalies, statistics)))
+    if "Evaluator" in nodes:
+        scores = evidence.eval_report(nodes["Evaluator"].path("evaluation"), split=GATED_SPLIT)
+        decisions.append(decide(scores, plan.thresholds))
+    if "SizeGate" in nodes:
+        weight = evidence.size_report(nodes[plan.push].path("model"))
+        decisions.append(decide(weight, plan.thresholds))
+    return decisions
+
+
+def _disagreement(nodes: Mapping[str, NodeResult], decisions: Sequence[GateDecision]) -> str | None:
+    """Return how a blessing differs from our decision on the same evidence, or None."""
+    blessings = {"accuracy": "Evaluator", "size": "SizeGate"}
+    for decision in decisions:
+        node = blessings.get(decision.gate)
+        if node and bool(_property(nodes[node], "blessing", "blessed")) != decision.blessed:
+            return (
+                f"node {node} {'refused' if decision.blessed else 'blessed'} the model, which "
+                f"disagrees with its evidence: {decision.to_json()}; nothing it says can be trusted"
+            )
+    return None
+
+
+def _property(node: NodeResult, key: str, name: str) -> Any:
+    artifact = node.outputs[key][0]
+    return artifact.get_int_custom_property(name)
+
+
+def _stage_row(node: NodeResult) -> StageRow:
+    from components.stages import load_report
+
+    record = load_report(node.path("model"))
+    return StageRow(
+        name=record["name"],
+        kind=record["kind"],
+        accuracy=record["accuracy"],
+        parameters=record["parameters"],
+        bytes=record["bytes"],
+        seconds=record["seconds"],
+        cached=node.state == CACHED,
+    )
+
+
+def _push_row(node: NodeResult) -> PushRow:
+    artifact = node.outputs["pushed_model"][0]
+    return PushRow(
+        path=artifact.get_string_custom_property("pushed_destination"),
+        version=int(artifact.get_string_custom_property("pushed_version")),
+        digest=artifact.get_string_custom_property(PUSHED_DIGEST),
+        pushed=bool(artifact.get_int_custom_property(PUSHED_NOW)),
+    )
+
+
+def _message(error: BaseException) -> str:
+    """Return the class and the message, of which Beam's wrappers repeat much, on one line."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text if len(text) <= 600 else text[:600] + ' ...'}"
 
 
 def _decision(decision: GateDecision) -> list[str]:

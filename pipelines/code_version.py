@@ -1,0 +1,39 @@
+"""A hash of the sources that a component's outcome depends on: TFX's cache key holds no code."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+_PROJECT = Path(__file__).resolve().parent.parent
+GATE_SOURCES = (
+    "components/evidence.py",
+    "components/evaluate.py",
+    "components/gate.py",
+    "schemas/report.py",
+)
+_NOT_OF_STAGES = {
+    "components/shells.py",
+    "components/push.py",
+    "components/evidence.py",
+    "components/gate.py",
+    "components/tree.py",
+}
+
+
+def code_version(sources: Iterable[str]) -> str:
+    """Return 16 hex digits over the names (relative to the project) and contents of files."""
+    digest = hashlib.sha256()
+    for name in sorted(sources):
+        content = (_PROJECT / name).read_bytes()
+        digest.update(f"{name} {len(content)}\n".encode() + content)
+    return digest.hexdigest()[:16]
+
+
+def stage_sources() -> list[str]:
+    """Return the sources that decide what a model stage does: all of components but the gates."""
+    names = {
+        path.relative_to(_PROJECT).as_posix() for path in (_PROJECT / "components").rglob("*.py")
+    }
+    return sorted((names - _NOT_OF_STAGES) | {"schemas/features.py", "schemas/text.py"})

@@ -1,0 +1,403 @@
+"""From a materialized dataset to a pushed model: the TFX pipeline, and how it is run.
+
+The nodes, in order: Examples and Schema (importers), StatisticsGen, ExampleValidator, DataGate,
+one node per model stage of the recipe, Evaluator (on the test split), SizeGate, Pusher.
+
+Everything of a refresh lies below its root: ``metadata.sqlite`` for all of them, and per recipe
+and profile a folder (see `Places`). TFX is imported inside the functions, so that importing this
+module, or being told that the root is occupied, takes no time.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipelines.code_version import GATE_SOURCES, code_version, stage_sources
+from pipelines.quiet import quiet
+from pipelines.refresh_report import (
+    CACHED,
+    DONE,
+    FAILED,
+    GATED_SPLIT,
+    RUNNING,
+    NodeEvent,
+    NodeResult,
+    Progress,
+    build_report,
+    node_progress,
+    render,
+    write_report,
+)
+from pipelines.refresh_store import Places, heal, only_one, write_schema
+from schemas.canonical import canonical_json
+from schemas.errors import EXIT_DONE, EXIT_REFUSED, FailedError, InputError, RefineryError
+from schemas.manifest import Manifest, load_manifest
+from schemas.recipe import Recipe
+from schemas.refresh import RefreshPlan, Thresholds, config_settings
+from schemas.report import RefreshReport
+
+# TFX's own Beam jobs are small: in memory they take seconds where worker processes take 30.
+PUSHER = "Pusher"
+BEAM_ARGS = ("--runner=DirectRunner", "--direct_running_mode=in_memory", "--direct_num_workers=1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RefreshOutcome:
+    """How a refresh ended: ``pushed``, ``nothing_new`` or ``refused``.
+
+    Attributes:
+        status: As in `RefreshReport`.
+        exit_code: 0, or 3 when a gate refused.
+        report: The report.
+        report_path: Where it was written.
+        summary: The report as a table for people.
+    """
+
+    status: str
+    exit_code: int
+    report: RefreshReport
+    report_path: Path
+    summary: str
+
+
+class _NodeError(Exception):
+    """A node raised its ``__cause__``; ``results`` holds the nodes up to and with it."""
+
+    def __init__(self, node: str, results: list[NodeResult]) -> None:
+        super().__init__(node)
+        self.results = results
+
+
+def run_refresh(
+    *,
+    recipe: Recipe,
+    dataset_dir: Path,
+    root: Path,
+    profile: str = "full",
+    verbose: bool = False,
+    progress: Progress | None = None,
+) -> RefreshOutcome:
+    """Run the refresh of a recipe on its dataset; what an earlier run did already is taken over.
+
+    Args:
+        recipe: With a ``refresh`` section, overrides applied.
+        dataset_dir: A materialized dataset; it may lie anywhere.
+        root: Where metadata, artifacts, served models and reports go. One refresh at a time.
+        profile: ``smoke``, ``demo`` or ``full``.
+        verbose: Leave the libraries' messages on the terminal instead of in ``refresh.log``.
+        progress: Called when a node starts and ends; by default lines go to standard error.
+
+    Raises:
+        InputError: the recipe, the dataset or the root cannot be used.
+        FailedError: the root is occupied, or a node failed; the message says which and why.
+    """
+    if recipe.refresh is None:
+        raise InputError(f"recipe {recipe.name!r} has no refresh section; add one to train from it")
+    plan = recipe.refresh.for_profile(profile)
+    dataset = Path(dataset_dir).resolve()
+    manifest = load_manifest(dataset)
+    _check_files(dataset, manifest)
+    places = Places(Path(root).resolve(), f"{recipe.name}-{profile}")
+    with only_one(places.root), quiet(verbose=verbose, log=places.log) as terminal:
+        started = time.monotonic()
+        run = datetime.datetime.now().isoformat()
+        heal(places)
+        cause: BaseException | None = None
+        try:
+            results = run_nodes(
+                build_pipeline(
+                    plan, recipe=recipe, dataset=dataset, manifest=manifest, places=places
+                ),
+                run=run,
+                places=places,
+                progress=progress or node_progress(terminal),
+            )
+        except _NodeError as error:
+            results, cause = error.results, error.__cause__
+        except BaseException:
+            heal(places)
+            raise
+        report = build_report(
+            results,
+            plan=plan,
+            recipe=recipe.name,
+            dataset=dataset,
+            digest=manifest.digest,
+            run=run,
+            seconds=time.monotonic() - started,
+            cause=cause,
+        )
+        for path in (places.report_of(run), places.report):
+            write_report(report, path)
+    if report.status == "failed":
+        if isinstance(cause, RefineryError):
+            raise cause
+        raise FailedError(f"{report.error} (details: {places.log})") from cause
+    return RefreshOutcome(
+        status=report.status,
+        exit_code=EXIT_REFUSED if report.status == "refused" else EXIT_DONE,
+        report=report,
+        report_path=places.report,
+        summary=render(report, path=places.report),
+    )
+
+
+def build_pipeline(
+    plan: RefreshPlan, *, recipe: Recipe, dataset: Path, manifest: Manifest, places: Places
+) -> Any:
+    """Return the TFX pipeline (``tfx.dsl.Pipeline``) of a plan.
+
+    Args:
+        plan: Stages and thresholds.
+        recipe: Gives the name for the record of a push, and the seed of every stage.
+        dataset: The materialized dataset.
+        manifest: Its manifest.
+        places: Where everything goes.
+    """
+    import tensorflow_data_validation as tfdv
+    from tfx import v1 as tfx
+
+    from components import shells
+
+    gate_version, stage_version = code_version(GATE_SOURCES), code_version(stage_sources())
+    splits = sorted({shard.split for shard in manifest.shards})
+    examples = tfx.dsl.Importer(
+        source_uri=str(dataset),
+        artifact_type=tfx.types.standard_artifacts.Examples,
+        properties={"split_names": json.dumps(splits), "span": 0, "version": 0},
+        custom_properties={
+            "payload_format": "FORMAT_TF_EXAMPLE",
+            "file_format": "tfrecords_gzip",
+            "digest": manifest.digest,
+        },
+    ).with_id("Examples")
+    schema = tfx.dsl.Importer(
+        source_uri=str(write_schema(manifest.schema, places)),
+        artifact_type=tfx.types.standard_artifacts.Schema,
+    ).with_id("Schema")
+    data = examples.outputs["result"]
+    statistics = tfx.components.StatisticsGen(
+        examples=data,
+        schema=schema.outputs["result"],
+        stats_options=tfdv.StatsOptions(
+            enable_semantic_domain_stats=manifest.schema.encoding == "png",
+            num_top_values=5,
+            num_rank_histogram_buckets=5,
+        ),
+    )
+    validator = tfx.components.ExampleValidator(
+        statistics=statistics.outputs["statistics"], schema=schema.outputs["result"]
+    )
+    data_gate = shells.DataGate(
+        anomalies=validator.outputs["anomalies"],
+        statistics=statistics.outputs["statistics"],
+        code_version=gate_version,
+    )
+    stages: dict[str, Any] = {}
+    for stage in plan.stages:
+        links = {"base": stage.base, "teacher": stage.teacher}
+        stages[stage.name] = shells.ModelStage(
+            examples=data,
+            name=stage.name,
+            kind=stage.kind,
+            config=canonical_json(config_settings(stage.config)).decode(),
+            seed=recipe.seed,
+            code_version=stage_version,
+            **{key: stages[name].outputs["model"] for key, name in links.items() if name},
+        ).with_id(stage.name)
+        stages[stage.name].add_upstream_node(data_gate)
+    model = stages[plan.push].outputs["model"]
+    evaluator = tfx.components.Evaluator(
+        examples=data,
+        model=model,
+        eval_config=eval_config(plan.thresholds),
+        example_splits=[GATED_SPLIT],
+    )
+    size_gate = shells.SizeGate(
+        model=model,
+        thresholds=canonical_json(dataclasses.asdict(plan.thresholds)).decode(),
+        code_version=gate_version,
+    )
+    record = {
+        "recipe": recipe.name,
+        "profile": plan.profile,
+        "dataset_digest": manifest.digest,
+        "fingerprint": manifest.fingerprint,
+        "stage": plan.push,
+        "code_version": stage_version,
+    }
+    pusher = shells.AtomicPusher(
+        model=model,
+        model_blessing=evaluator.outputs["blessing"],
+        infra_blessing=size_gate.outputs["blessing"],
+        push_destination=tfx.proto.PushDestination(
+            filesystem=tfx.proto.PushDestination.Filesystem(base_directory=str(places.serving))
+        ),
+        custom_config={"record": record},
+    ).with_id(PUSHER)
+    return tfx.dsl.Pipeline(
+        pipeline_name=places.name,
+        pipeline_root=str(places.artifacts),
+        components=[
+            examples, schema, statistics, validator, data_gate, *stages.values(), evaluator,
+            size_gate, pusher,
+        ],
+        enable_cache=True,
+        metadata_connection_config=tfx.orchestration.metadata.sqlite_metadata_connection_config(
+            str(places.metadata)
+        ),
+        beam_pipeline_args=list(BEAM_ARGS),
+    )  # fmt: skip
+
+
+def eval_config(thresholds: Thresholds) -> Any:
+    """Return the ``tfma.EvalConfig``: accuracy with its floor, loss and count over all examples."""
+    from tensorflow_model_analysis.proto import config_pb2 as tfma
+
+    overall = tfma.SlicingSpec()
+    floor = tfma.MetricThreshold(
+        value_threshold=tfma.GenericValueThreshold(lower_bound={"value": thresholds.accuracy})
+    )
+    return tfma.EvalConfig(
+        model_specs=[
+            tfma.ModelSpec(
+                signature_name="serving_default", label_key="label", prediction_key="probabilities"
+            )
+        ],
+        slicing_specs=[overall],
+        metrics_specs=[
+            tfma.MetricsSpec(
+                metrics=[
+                    tfma.MetricConfig(class_name="ExampleCount"),
+                    tfma.MetricConfig(class_name="SparseCategoricalCrossentropy"),
+                    tfma.MetricConfig(
+                        class_name="SparseCategoricalAccuracy",
+                        per_slice_thresholds=[
+                            tfma.PerSliceMetricThreshold(slicing_specs=[overall], threshold=floor)
+                        ],
+                    ),
+                ]
+            )
+        ],
+    )
+
+
+def run_nodes(pipeline: Any, *, run: str, places: Places, progress: Progress) -> list[NodeResult]:
+    """Run the nodes one after the other, as LocalDagRunner does, and watch each.
+
+    LocalDagRunner itself says nothing while it runs, stays green when a node's inputs cannot be
+    resolved, and would take the Pusher's result from the cache although another model went live.
+
+    Args:
+        pipeline: A ``tfx.dsl.Pipeline``.
+        run: Identifier of the run.
+        places: Where the metadata lies.
+        progress: Called at the start and the end of every node, and with a stage's own lines.
+
+    Raises:
+        _NodeError: a node failed; no later node was started.
+    """
+    from tfx.dsl.compiler import compiler, constants
+    from tfx.orchestration import metadata
+    from tfx.orchestration.local import runner_utils
+    from tfx.orchestration.portable import launcher, runtime_parameter_utils
+    from tfx.orchestration.portable.mlmd import execution_lib
+
+    from components import shells
+
+    proto = compiler.Compiler().compile(pipeline)
+    runtime_parameter_utils.substitute_runtime_parameter(
+        proto, {constants.PIPELINE_RUN_ID_PARAMETER_NAME: run}
+    )
+    deployment = runner_utils.extract_local_deployment_config(proto)
+    connection = metadata.sqlite_metadata_connection_config(str(places.metadata))
+    results: list[NodeResult] = []
+    for index, entry in enumerate(proto.nodes, start=1):
+        node = entry.pipeline_node
+        name = node.node_info.id
+        if name == PUSHER:
+            node.execution_options.caching_options.enable_cache = False
+        tell = _teller(progress, index=index, total=len(proto.nodes), node=name)
+        tell(RUNNING)
+        try:
+            with shells.stage_progress(lambda line, tell=tell: tell(RUNNING, line)):
+                info = launcher.Launcher(
+                    pipeline_node=node,
+                    mlmd_connection=metadata.Metadata(connection),
+                    pipeline_info=proto.pipeline_info,
+                    pipeline_runtime_spec=proto.runtime_spec,
+                    executor_spec=runner_utils.extract_executor_spec(deployment, name),
+                    custom_driver_spec=runner_utils.extract_custom_driver_spec(deployment, name),
+                ).launch()
+            with metadata.Metadata(connection) as handle:
+                state = _state(handle, info)
+                outputs = execution_lib.get_output_artifacts(handle, info.execution_id)
+        except Exception as error:
+            results.append(NodeResult(node=name, state=FAILED, seconds=tell(FAILED)))
+            raise _NodeError(name, results) from error
+        results.append(NodeResult(node=name, state=state, seconds=tell(state), outputs=outputs))
+    return results
+
+
+def _state(handle: Any, info: Any) -> str:
+    """Return ``done`` or ``cached`` from the metadata; anything else is an error.
+
+    Raises:
+        FailedError: the node was skipped or its inputs could not be resolved, which the launcher
+            reports by returning quietly.
+    """
+    from ml_metadata.proto.metadata_store_pb2 import Execution
+
+    if info is None or info.execution_id is None:
+        raise FailedError("it was skipped: an input that it needs does not exist")
+    (execution,) = handle.store.get_executions_by_id([info.execution_id])
+    states = {Execution.COMPLETE: DONE, Execution.CACHED: CACHED}
+    if execution.last_known_state not in states:
+        state = Execution.State.Name(execution.last_known_state)
+        raise FailedError(f"it ended as {state}: an input that it needs could not be resolved")
+    return states[execution.last_known_state]
+
+
+def _teller(progress: Progress, *, index: int, total: int, node: str) -> Callable[..., float]:
+    """Return ``tell(state, line="") -> seconds since the first call of this function``."""
+    started = time.monotonic()
+
+    def tell(state: str, line: str = "") -> float:
+        seconds = time.monotonic() - started
+        progress(
+            NodeEvent(
+                index=index,
+                total=total,
+                node=node,
+                state=state,
+                seconds=seconds,
+                line=line.removeprefix(f"{node}: "),
+            )
+        )
+        return seconds
+
+    return tell
+
+
+def _check_files(dataset: Path, manifest: Manifest) -> None:
+    """Refuse a dataset whose shards are not as long as its manifest says.
+
+    Raises:
+        InputError: naming the first such shard.
+    """
+    for shard in manifest.shards:
+        path = dataset / shard.path
+        size = path.stat().st_size if path.is_file() else None
+        if size != shard.bytes:
+            raise InputError(
+                f"{path} must have the {shard.bytes:,} bytes of the manifest, "
+                f"but {'is missing' if size is None else f'has {size:,}'}: see what "
+                f"`beam_runner.py verify {dataset}` says, and materialize again"
+            )

@@ -1,0 +1,144 @@
+"""What lies below the root of a refresh: where, who may use it, and how it heals after a crash."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from components.tree import write_text
+from schemas.canonical import sha256
+from schemas.errors import FailedError, InputError
+from schemas.features import ExampleSchema
+
+_LOCK = ".refresh.lock"
+_OWNER = ".refresh.pid"
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the things of one recipe and profile lie below a root."""
+
+    root: Path
+    name: str
+
+    @property
+    def metadata(self) -> Path:
+        """The SQLite file of ML Metadata, shared by all recipes of the root."""
+        return self.root / "metadata.sqlite"
+
+    @property
+    def artifacts(self) -> Path:
+        """TFX's pipeline root."""
+        return self.root / self.name / "artifacts"
+
+    @property
+    def serving(self) -> Path:
+        """The serving folder that models are pushed to."""
+        return self.root / self.name / "serving"
+
+    @property
+    def report(self) -> Path:
+        """The report of the latest run; ``reports/`` keeps one per run."""
+        return self.root / self.name / "report.json"
+
+    def report_of(self, run: str) -> Path:
+        """Return where the report of that run is kept."""
+        return self.root / self.name / "reports" / f"{run.replace(':', '')}.json"
+
+    @property
+    def log(self) -> Path:
+        """What the libraries wrote to standard error."""
+        return self.root / self.name / "refresh.log"
+
+
+@contextlib.contextmanager
+def only_one(root: Path) -> Iterator[None]:
+    """Hold the root for one refresh; the lock goes with the process, however it ends.
+
+    Raises:
+        FailedError: another process holds it; the message names it.
+        InputError: the root cannot be written.
+    """
+    owner = root / _OWNER
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(root / _LOCK, timeout=0)
+        lock.acquire()
+    except Timeout:
+        pid = owner.read_text().strip() if owner.exists() else "unknown"
+        raise FailedError(
+            f"one refresh at a time works in a root, and process {pid} works in {root}: "
+            "wait for it, or name another --root"
+        ) from None
+    except OSError as error:
+        raise InputError(f"the root must be a writable folder; {root}: {error.strerror}") from error
+    try:
+        write_text(owner, f"{os.getpid()}\n")
+        yield
+        owner.unlink(missing_ok=True)
+    finally:
+        lock.release()
+
+
+def write_schema(schema: ExampleSchema, places: Places) -> Path:
+    """Write the TF Metadata schema of a dataset and return its folder, one per content."""
+    text = schema.pbtxt()
+    folder = places.artifacts / "schemas" / sha256(text.encode())[:12]
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(folder / "schema.pbtxt", text)
+    return folder
+
+
+def heal(places: Places) -> None:
+    """Bring the metadata in line with what is there, after a run that was cut off.
+
+    To be called while `only_one` holds the root, when nothing can be running: executions that
+    claim to run are marked as failed and their unfinished folders removed; artifacts below the
+    root whose files are gone are marked as deleted, so that no cached result points to nothing.
+
+    Raises:
+        FailedError: the metadata file is damaged.
+    """
+    if not places.metadata.exists():
+        return
+    from ml_metadata import errors, metadata_store
+    from ml_metadata.proto import metadata_store_pb2 as mlmd
+
+    config = mlmd.ConnectionConfig()
+    config.sqlite.filename_uri = str(places.metadata)
+    try:
+        store = metadata_store.MetadataStore(config)
+        abandoned = [
+            one
+            for one in store.get_executions()
+            if one.last_known_state in (mlmd.Execution.NEW, mlmd.Execution.RUNNING)
+        ]
+        gone = [
+            one
+            for one in store.get_artifacts()
+            if one.state == mlmd.Artifact.LIVE
+            and Path(one.uri).is_relative_to(places.root)
+            and not Path(one.uri).exists()
+        ]
+        for execution in abandoned:
+            execution.last_known_state = mlmd.Execution.FAILED
+            for kind in ("*", ".system/*"):
+                for folder in places.root.glob(f"*/artifacts/*/{kind}/{execution.id}"):
+                    shutil.rmtree(folder)
+        for artifact in gone:
+            artifact.state = mlmd.Artifact.DELETED
+        if abandoned:
+            store.put_executions(abandoned)
+        if gone:
+            store.put_artifacts(gone)
+    except (errors.StatusError, RuntimeError) as error:
+        raise FailedError(
+            f"the metadata in {places.metadata} cannot be used ({error}): move the file away, and "
+            "the next refresh starts afresh; served models are not touched"
+        ) from error
