@@ -91,7 +91,7 @@ def open_dataset(root: str | Path) -> Data:
 
 
 def inputs_of(examples: tf.Tensor, schema: ExampleSchema) -> tf.Tensor:
-    """Parse serialized Examples ``string[N]`` into images ``uint8[N,H,W,C]`` or texts ``string[N]``."""
+    """Parse Examples ``string[N]`` into images ``uint8[N,H,W,C]`` or texts ``string[N]``."""
     spec = {schema.feature: tf.io.FixedLenFeature([], tf.string)}
     return _decoded(tf.io.parse_example(examples, spec)[schema.feature], schema)
 

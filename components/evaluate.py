@@ -15,7 +15,7 @@ KERAS_FILE = "keras/model.keras"
 
 
 def logits_of(model: keras.Model, data: Data, split: str, *, copy: int = 0) -> np.ndarray:
-    """Return logits ``float32[N, classes]`` of one copy in its fixed order (see `components.data`)."""
+    """Return logits ``float32[N, classes]`` of one copy in the fixed order of `components.data`."""
     return _scored(model, data, split, copy)[0]
 
 

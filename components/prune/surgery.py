@@ -1,4 +1,4 @@
-"""Choose groups to remove, rebuild the network without them, and prove that nothing else changed."""
+"""Choose groups to remove, rebuild the network without them, prove that nothing else changed."""
 
 import copy
 import math
@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from components.prune.graph import ChannelGraph
+from components.prune.keras_graph import functional
 from schemas.errors import FailedError
 
 TOLERANCE = 1e-5
@@ -118,7 +119,7 @@ def random_inputs(model: keras.Model, *, seed: int, examples: int):
         top = min(vocabularies, default=256)
         return generator.integers(0, top, size=shape).astype(tensor.dtype)
 
-    return keras.tree.map_structure(draw, model.input)
+    return keras.tree.map_structure(draw, functional(model).input)
 
 
 def _bundles(graph: ChannelGraph, prunable: Collection[int]) -> dict[int, list[int]]:
@@ -139,7 +140,6 @@ def _bundles(graph: ChannelGraph, prunable: Collection[int]) -> dict[int, list[i
 
 def _rebuilt(model: keras.Model, counts: Mapping[tuple[str, str], int]) -> keras.Model:
     config = copy.deepcopy(model.get_config())
-    config.pop("build_input_shape", None) if counts else None
     for entry in config["layers"]:
         settings = entry["config"]
         entry.pop("build_config", None)  # it names the old shapes
