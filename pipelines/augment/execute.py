@@ -134,7 +134,7 @@ class _ImageRows:
 
     def __init__(self, images: Images) -> None:
         count = len(images)
-        self.images = images
+        self.images = np.ascontiguousarray(images)
         self._owned = False
         self._pending = np.zeros(count, dtype=np.int8)
         self._matrices = np.zeros((count, 2, 3))

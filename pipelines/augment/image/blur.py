@@ -15,7 +15,7 @@ from pipelines.augment.registry import image_op
     family="blur",
     kind="pixel",
     version=1,
-    params={"radius": Integers(1, 1, identity=0, limits=(0, 64))},
+    params={"radius": Integers(1, 2, identity=0, limits=(0, 64))},
 )
 def blur_box(images: NDArray[np.uint8], *, radius: NDArray[np.int64]) -> NDArray[np.uint8]:
     """Average each pixel with its neighbours up to ``radius`` rows and columns away."""

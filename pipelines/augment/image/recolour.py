@@ -39,7 +39,7 @@ def recolour(images: Images, maps: Maps) -> Images:
     of equal channels and the luma of the result kept.
 
     Args:
-        images: ``uint8[N, H, W, C]``, C of 1 or 3.
+        images: ``uint8[N, H, W, C]``, C of 1 or 3, contiguous.
         maps: ``float64[N, 3, 4]``, of (R, G, B, 1).
     """
     linear = np.clip(maps[:, :, :3], -_LARGEST_COEFFICIENT, _LARGEST_COEFFICIENT)

@@ -45,7 +45,7 @@ def warp(images: Images, matrices: Matrices, *, fill: str, fill_value: int = 0) 
     """Return ``images`` resampled bilinearly, each by its own matrix.
 
     Args:
-        images: ``uint8[N, H, W, C]``, C of 1 or 3.
+        images: ``uint8[N, H, W, C]``, C of 1 or 3, contiguous.
         matrices: ``float64[N, 2, 3]``, output to input pixels, from the image centre
             ``((W - 1) / 2, (H - 1) / 2)``; x first.
         fill: What lies outside: ``nearest`` (aaa|abc|ccc), ``constant`` (``fill_value``),
@@ -144,4 +144,4 @@ def _pad(images: Images, fill: str, fill_value: int) -> Images:
     if fill == "constant":
         ring = ((0, 0), (1, 1), (1, 1), (0, 0))
         return np.pad(images, ring, mode="constant", constant_values=fill_value)
-    return np.ascontiguousarray(images)
+    return images

@@ -1,0 +1,80 @@
+import numpy as np
+import pytest
+
+from pipelines.augment.draws import Draws
+from pipelines.augment.params import Flag, Integers, Seed, Setting, Symmetric, Uniform
+from schemas.errors import InputError
+
+DRAWS = Draws.root(1, [str(i) for i in range(5_000)], 1)
+
+
+@pytest.mark.parametrize(
+    ("param", "identity"),
+    [
+        (Uniform(2.0, 8.0, identity=1.0), 1.0),
+        (Symmetric(0.3, centre=1.0), 1.0),
+        (Integers(2, 6, identity=0), 0),
+        (Flag(0.7), 0),
+    ],
+)
+def test_strength_0_is_the_identity(param, identity):
+    assert set(param.sample(DRAWS, 0.0).tolist()) == {identity}
+
+
+@pytest.mark.parametrize(
+    ("param", "strength", "low", "high"),
+    [
+        (Uniform(2.0, 8.0, identity=0.0), 1.0, 2.0, 8.0),
+        (Uniform(2.0, 8.0, identity=0.0), 0.5, 1.0, 4.0),
+        (Symmetric(0.4, centre=1.0), 1.0, 0.6, 1.4),
+        (Symmetric(20.0), 0.25, -5.0, 5.0),
+        (Integers(-2, 6, identity=0, limits=(-9, 9)), 0.5, -1, 3),
+    ],
+)
+def test_strength_shrinks_the_range_towards_the_identity(param, strength, low, high):
+    values = param.sample(DRAWS, strength)
+    assert values.min() == pytest.approx(low, abs=0.02 * (high - low))
+    assert values.max() == pytest.approx(high, abs=0.02 * (high - low))
+    assert values.min() >= low - 2**-17
+    assert values.max() <= high + 2**-17
+
+
+def test_values_are_exact_in_float32():
+    values = Symmetric(180.0).sample(DRAWS, 1.0)
+    assert (values.astype(np.float32).astype(np.float64) == values).all()
+
+
+def test_options_replace_bounds():
+    assert Uniform(0, 1, identity=0).override([0.25, 0.5]).describe() == [0.25, 0.5]
+    assert Uniform(0, 1, identity=0).override(0.25).describe() == [0.25, 0.25]
+    assert Symmetric(1.0).override(3).describe() == 3.0
+    assert Integers(0, 1, identity=0).override([2, 3]).describe() == [2, 3]
+    assert Integers(0, 1, identity=0).override(2).describe() == [2, 2]
+    assert Flag().override(0.5).describe() == 0.5
+    assert Setting("a", choices=("a", "b")).override("b").default == "b"
+    assert Setting(0, limits=(0, 255)).override(7).default == 7
+    assert Setting(True).override(False).default is False
+
+
+@pytest.mark.parametrize(
+    ("param", "value", "message"),
+    [
+        (Uniform(0, 1, identity=0, limits=(0, 1)), [0, 2], r"must be in \[0, 1\], got 2"),
+        (Uniform(0, 1, identity=0), [1, 0], "low <= high, got .*: swap them"),
+        (Uniform(0, 1, identity=0), [1, 2, 3], "a pair"),
+        (Uniform(0, 1, identity=0), "much", "must be a number in"),
+        (Uniform(0, 1, identity=0), float("nan"), "must be in"),
+        (Symmetric(1.0, limit=2.0), -1, r"must be in \[0, 2\], got -1"),
+        (Symmetric(1.0), True, "must be a number"),
+        (Integers(0, 1, identity=0), [0.5, 1], "two integers"),
+        (Flag(), 1.5, r"must be in \[0, 1\]"),
+        (Seed(), 3, "cannot be set"),
+        (Setting("near", choices=("near", "far")), "fra", "Did you mean 'far'"),
+        (Setting(0, choices=(0, 1)), True, "unknown value"),
+        (Setting(0, limits=(0, 255)), 256, r"must be in \[0, 255\]"),
+        (Setting(True), "yes", "of type bool, got 'yes'"),
+    ],
+)
+def test_refuses_options_out_of_range(param, value, message):
+    with pytest.raises(InputError, match=message):
+        param.override(value)
