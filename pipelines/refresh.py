@@ -95,8 +95,8 @@ def run_refresh(
         progress: Called when a node starts and ends; by default lines go to standard error.
 
     Raises:
-        InputError: the recipe, the dataset or the root cannot be used.
-        FailedError: the root is occupied, or a node failed; the message says which and why.
+        InputError: the recipe, the dataset or the root cannot be used, or the root is occupied.
+        FailedError: a node failed; the message says which and why.
     """
     if recipe.refresh is None:
         raise InputError(f"recipe {recipe.name!r} has no refresh section; add one to train from it")

@@ -17,7 +17,6 @@ from schemas.errors import FailedError, InputError
 from schemas.features import ExampleSchema
 
 _LOCK = ".refresh.lock"
-_OWNER = ".refresh.pid"
 
 
 @dataclass(frozen=True)
@@ -62,27 +61,28 @@ def only_one(root: Path) -> Iterator[None]:
     """Hold the root for one refresh; the lock goes with the process, however it ends.
 
     Raises:
-        FailedError: another process holds it; the message names it.
-        InputError: the root cannot be written.
+        InputError: another process holds it (the message names it), or it cannot be written.
     """
-    owner = root / _OWNER
+    path = root / _LOCK
+    lock = FileLock(path)
     try:
         root.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(root / _LOCK, timeout=0)
-        lock.acquire()
+        lock.acquire(blocking=False)
     except Timeout:
-        pid = owner.read_text().strip() if owner.exists() else "unknown"
-        raise FailedError(
-            f"one refresh at a time works in a root, and process {pid} works in {root}: "
-            "wait for it, or name another --root"
+        holder = path.read_text().strip() or "unknown"
+        raise InputError(
+            f"one refresh at a time works in a root, and process {holder} works in {root}; wait "
+            "for it to end, or choose another --root."
         ) from None
     except OSError as error:
-        raise InputError(f"the root must be a writable folder; {root}: {error.strerror}") from error
+        raise InputError(
+            f"the root must be a writable folder; {root}: {error.strerror}. Choose another --root."
+        ) from error
     try:
-        write_text(owner, f"{os.getpid()}\n")
+        path.write_text(f"{os.getpid()}\n")
         yield
-        owner.unlink(missing_ok=True)
     finally:
+        path.write_text("")
         lock.release()
 
 

@@ -68,16 +68,20 @@ class Check:
         return self.value <= self.limit
 
     def describe(self) -> str:
-        """Return e.g. ``accuracy on test 0.6123 (n=360) is below the least allowed 0.7000``."""
+        """Return e.g. ``accuracy on test 0.6123 (n=360) is below the least allowed 0.7000``.
+
+        Value and limit are written with as many digits as it takes to tell them apart.
+        """
         beside = [f"n={self.examples:,}"] if self.examples is not None else []
         if self.live is not None:
             beside.append(f"live model {_number(self.live)}")
         note = f" ({', '.join(beside)})" if beside else ""
+        value, limit = _told_apart(self.value, self.limit)
         if self.kind == "at_least":
             verdict = "meets the least allowed" if self.passed else "is below the least allowed"
         else:
             verdict = "keeps to the most allowed" if self.passed else "is above the most allowed"
-        return f"{self.measure} {_number(self.value)}{note} {verdict} {_number(self.limit)}"
+        return f"{self.measure} {value}{note} {verdict} {limit}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,5 +217,12 @@ class RefreshReport:
         return data
 
 
-def _number(value: float) -> str:
-    return f"{value:,}" if isinstance(value, int) else f"{value:.4f}"
+def _told_apart(value: float, limit: float) -> tuple[str, str]:
+    digits = 4
+    while _number(value, digits) == _number(limit, digits) and value != limit and digits < 17:
+        digits += 1
+    return _number(value, digits), _number(limit, digits)
+
+
+def _number(value: float, digits: int = 4) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:.{digits}f}"
