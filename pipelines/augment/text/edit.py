@@ -40,7 +40,9 @@ def closed_gap(before: str, after: str) -> str | None:
     """
     if before and not before[-1].isspace():
         return None
-    if not after or after[0].isspace():
+    if not after:
+        return before.rstrip()
+    if after[0].isspace():
         return before + after[1:]
     return after if after.startswith(_PUNCTUATION) and before.isspace() else None
 

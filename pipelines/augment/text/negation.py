@@ -39,15 +39,15 @@ def is_negation(word: str) -> bool:
 
 def is_protected(tokens: Tokens, index: int) -> bool:
     """Tell whether the word at ``index`` (odd) is a negation or stands in the scope of one."""
+    first = max(index - 2 * SCOPE, 1)
+    if not any(map(is_negation, tokens[first : index + 3 : 2])):
+        return False  # nearly always: no negation anywhere near
     if is_negation(tokens[index]):
         return True
-    if (
-        index + 2 < len(tokens)
-        and is_negation(tokens[index + 2])
-        and not ends_clause(tokens[index + 1])
-    ):
+    following = tokens[index + 2 : index + 3]
+    if following and is_negation(following[0]) and not ends_clause(tokens[index + 1]):
         return True
-    for earlier in range(index - 2, max(index - 2 * SCOPE, 1) - 1, -2):
+    for earlier in range(index - 2, first - 1, -2):
         if ends_clause(tokens[earlier + 1]):
             return False
         if is_negation(tokens[earlier]):

@@ -76,7 +76,7 @@ def select_synonyms(source: WordNet, strictness: str) -> dict[str, tuple[str, ..
     for word, plural in source.plurals.items():
         if word in table and plural not in source.entries:
             others = (source.plurals[o] for o in table[word] if o in source.plurals)
-            table[plural] = tuple(others)
+            table[plural] = tuple(sorted(others))
     return {word: others for word, others in table.items() if others}
 
 

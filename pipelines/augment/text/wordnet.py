@@ -88,7 +88,7 @@ class WordNet:
     """What the text ops use of a WordNet.
 
     Attributes:
-        entries: Word -> figures, for each word that has a candidate synonym.
+        entries: Word -> figures, for each word that has or is a candidate synonym.
         plurals: Singular -> plural, for each noun among the entries.
         collocations: Neighbouring words of multiword entries, such as ``"motion picture"``.
         digest: SHA-256 (hex) of all of the above: equal digests, equal replacements.
@@ -144,10 +144,9 @@ def read_wordnet(read: Callable[[str], bytes]) -> WordNet:
     data = {part: read(f"data.{part}") for part in PARTS_OF_SPEECH}
     for (part, offset), group in members.items():
         plain = _plain_members(data[part], offset).intersection(group) if group[1:] else set()
-        for word in plain:
+        for word in plain if len(plain) > 1 else ():
             others = sorted(o for o in plain if o != word and not _shortens(word, o))
-            if others:
-                entries[word] = replace(graded[word], candidates=tuple(others))
+            entries[word] = replace(graded[word], candidates=tuple(others))
     entries = dict(sorted(entries.items()))
     plurals = _plurals(entries, irregular["noun"], uses)
     collocations = frozenset(
