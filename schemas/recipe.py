@@ -226,6 +226,7 @@ def _located(
     for length in range(len(path), -1, -1):
         if path[:length] in overridden:
             where = f"--set {'.'.join(str(part) for part in path[:length])}"
+            key = key if length < len(path) else ""
             break
         if path[:length] in lines:
             where = f"{origin}:{lines[path[:length]]}"

@@ -6,11 +6,12 @@ import contextlib
 import difflib
 import os
 import re
+import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TextIO
 
 from pipelines.dataset import files, store
 from pipelines.dataset.plan import Plan
@@ -44,14 +45,14 @@ class Outcome:
 
 
 def materialize(
-    plan: Plan, beam_flags: Sequence[str] = (), *, report: Callable[[str], None] = print
+    plan: Plan, beam_flags: Sequence[str] = (), *, stream: TextIO = sys.stderr
 ) -> Outcome:
     """Build the dataset of a plan, or find it finished, or resume it.
 
     Args:
         plan: What to build.
         beam_flags: Flags for Beam (``--runner``, ``--direct_num_workers``, …).
-        report: Receives the lines a user should see.
+        stream: Where progress is written.
 
     Raises:
         InputError: Bad records, damaged sources, wrong Beam flags, an output in use.
@@ -61,7 +62,7 @@ def materialize(
     output = plan.job.output
     files.make_folder(output)
     with _locked(output):
-        existing = _existing(plan, report)
+        existing = _existing(plan, stream)
         if existing is not None:
             return Outcome(
                 status="up_to_date", path=output, manifest=existing, resumed=0, seconds=0.0
@@ -69,12 +70,12 @@ def materialize(
         _clean(output)
         done = store.finished(plan.job, plan.tasks)
         if done:
-            report(f"resuming: {len(done)} of {plan.shards} shards are finished")
+            print(f"resuming: {len(done)} of {plan.shards} shards are finished", file=stream)
         else:
             files.remove_tree(files.join(output, store.QUARANTINE))
         todo = store.remaining(plan.job, plan.tasks, done)
         start = time.monotonic()
-        with Progress(plan, already=len(done), report=report):
+        with Progress(plan, already=len(done), stream=stream):
             _run(plan, todo, options)
         manifest = _published(plan)
         files.remove_tree(files.join(output, store.WORK))
@@ -145,7 +146,7 @@ def _run(plan: Plan, todo: list[Any], options: Any) -> None:
         )
 
 
-def _existing(plan: Plan, report: Callable[[str], None]) -> Manifest | None:
+def _existing(plan: Plan, stream: TextIO) -> Manifest | None:
     """Return the manifest of the finished dataset, if it verifies."""
     output = plan.job.output
     if not files.exists(files.join(output, MANIFEST)):
@@ -154,7 +155,7 @@ def _existing(plan: Plan, report: Callable[[str], None]) -> Manifest | None:
     if verdict.ok and verdict.manifest is not None:
         files.remove_tree(files.join(output, store.WORK))
         return verdict.manifest
-    report(f"the dataset is damaged ({verdict.problems[0]}); building it again")
+    print(f"the dataset is damaged ({verdict.problems[0]}); building it again", file=stream)
     files.remove(files.join(output, MANIFEST))
     return None
 

@@ -31,7 +31,7 @@ class Plan:
         content: The recipe as a plain mapping, for the manifest.
         fingerprint: Digest of all that decides the bytes.
         source_identity: What the source data is.
-        policy_identity: Ops with versions and numbers.
+        policy_identity: Ops with versions and numbers, digests of the corpora they use.
         versions: Library versions that the bytes depend on.
         vocabulary: Number of vocabulary entries.
         job: What the tasks share.
@@ -71,7 +71,7 @@ def make_plan(file: RecipeFile, output_root: str) -> Plan:
 def _plan(recipe: Recipe, content: dict[str, Any], output_root: str) -> Plan:
     try:
         policy = parse_policy(recipe.policy, recipe.modality)
-        policy_identity = policy.to_json()
+        policy_identity = policy.to_json() | {"resources": policy.resources()}
     except InputError as error:
         raise error.under("policy") from error
     source = open_source(recipe)

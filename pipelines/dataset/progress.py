@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
-from collections.abc import Callable
 from types import TracebackType
+from typing import TextIO
 
 from pipelines.dataset import files, store
 from pipelines.dataset.plan import Plan
@@ -19,18 +18,18 @@ class Progress:
     """Context manager: shows shards done, examples per second and time left until it exits.
 
     Works with any runner that writes to the output, since it looks at the output alone. On a
-    terminal one line is redrawn; elsewhere a plain line is reported every ten seconds.
+    terminal one line is redrawn; elsewhere a plain line is written every ten seconds.
     """
 
-    def __init__(self, plan: Plan, *, already: int, report: Callable[[str], None]) -> None:
+    def __init__(self, plan: Plan, *, already: int, stream: TextIO) -> None:
         """Count from ``already`` finished shards."""
         self._folder = files.join(plan.job.output, store.WORK)
         self._total = plan.shards
         self._already = already
         records = sum((t.stop - t.start) * _share(t.shards) for t in plan.tasks)
         self._per_shard = records / max(self._total, 1)
-        self._report = report
-        self._terminal = sys.stderr.isatty()
+        self._stream = stream
+        self._terminal = stream.isatty()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._start = time.monotonic()
@@ -50,18 +49,17 @@ class Progress:
         self._stop.set()
         self._thread.join()
         if self._terminal:
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()
+            self._write("\r\x1b[K")
 
     def _watch(self) -> None:
         period = _TERMINAL_SECONDS if self._terminal else _PLAIN_SECONDS
         while not self._stop.wait(period):
             line = self._line()
-            if self._terminal:
-                sys.stderr.write(f"\r\x1b[K{line}")
-                sys.stderr.flush()
-            else:
-                self._report(line)
+            self._write(f"\r\x1b[K{line}" if self._terminal else f"{line}\n")
+
+    def _write(self, text: str) -> None:
+        self._stream.write(text)
+        self._stream.flush()
 
     def _line(self) -> str:
         done = sum(name.endswith(".parquet") for name in files.sizes(self._folder))

@@ -6,11 +6,14 @@ files directly, so that a worker needs neither TensorFlow nor TFDS.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import mmap
 import os
 import re
+import sys
+import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass as plain_dataclass
 from pathlib import Path
@@ -167,13 +170,14 @@ def _download(config: Config, data_dir: str) -> str:
     try:
         import tensorflow_datasets as tfds
 
-        builder = tfds.builder(name, data_dir=data_dir)
-        builder.download_and_prepare(file_format="tfrecord")
+        tfds.disable_progress_bar()
+        with contextlib.redirect_stdout(sys.stderr):
+            builder = tfds.builder(name, data_dir=data_dir)
+            builder.download_and_prepare(file_format="tfrecord")
     except Exception as error:  # TFDS, its HTTP client and Beam raise anything
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        reason = textwrap.shorten(f"{type(error).__name__}: {error}", 160, placeholder=" ...")
         raise InputError(
-            f"{name} is not prepared under {data_dir} and could not be fetched "
-            f"({type(error).__name__}: {reason:.200}). Set TFDS_DATA_DIR (or source.data_dir) to a "
+            f"{name} is not prepared under {data_dir} and could not be fetched ({reason}). Set TFDS_DATA_DIR (or source.data_dir) to a "
             f"prepared TFDS directory, or run `tfds build {config.dataset}` where there is a network.",
             path=("dataset",),
         ) from error

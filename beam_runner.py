@@ -1,0 +1,370 @@
+"""The command line of beam-refinery: materialize datasets, refresh models, look at both.
+
+Heavy libraries are imported inside the handlers: ``--help`` and ``list`` load none of TensorFlow,
+Beam and TFX.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn, TextIO
+
+from schemas.errors import (
+    EXIT_BAD_INPUT,
+    EXIT_DONE,
+    EXIT_FAILED,
+    InputError,
+    RefineryError,
+    unknown_name,
+)
+
+EXIT_INTERRUPTED = 130
+PROFILES = ("smoke", "demo", "full")
+DEFAULT_OUTPUT = "data"
+_SHOWN_KEYS = 8
+_SHOWN_TEXTS = 2
+
+_EPILOG = """exit status:
+  0  done, or nothing to do
+  1  failed
+  2  bad usage, recipe or input
+  3  a gate refused to push
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors look like every other error of this program."""
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            what = "command" if action.dest == "command" else f"value of {action.dest}"
+            raise argparse.ArgumentError(None, unknown_name(what, value, action.choices))
+
+    def error(self, message: str) -> NoReturn:
+        """Print one line and leave with status 2."""
+        self.exit(EXIT_BAD_INPUT, f"error: {message}\ntry: {self.prog} --help\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit status."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        args, rest = _parser().parse_known_args(arguments)
+        if rest and not args.takes_beam_flags:
+            raise InputError(
+                f"unrecognized arguments: {' '.join(rest)} (see `{args.command} --help`)."
+            )
+    except RefineryError as error:
+        return _fail(error, sys.stderr)
+    except SystemExit as stop:  # argparse: --help, or usage that it refused
+        return int(stop.code or 0)
+    try:
+        args.beam_flags = rest
+        return int(args.handler(args))
+    except KeyboardInterrupt:
+        print(f"interrupted. {args.when_interrupted}", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        sys.stderr.close()
+        return EXIT_DONE
+    except RefineryError as error:
+        if args.verbose:
+            traceback.print_exc()
+        return _fail(error, sys.stderr)
+    except Exception as error:  # a defect: say what, and how to see where
+        if args.verbose:
+            traceback.print_exc()
+        hint = "" if args.verbose else " (--verbose shows where)"
+        print(f"error: unexpected {type(error).__name__}: {error}{hint}", file=sys.stderr)
+        return EXIT_FAILED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="beam_runner.py",
+        description="Reproducible training sets and gated model refreshes.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    listing = _command(commands, "list", _list, "what recipes, ops, sources and stages there are")
+    listing.add_argument(
+        "what", nargs="?", choices=("recipes", "ops", "sources", "stages"), help="default: all"
+    )
+
+    materialize = _command(
+        commands,
+        "materialize",
+        _materialize,
+        "augment a dataset and write its shards",
+        beam_flags=True,
+        when_interrupted="Finished shards are kept; the same command resumes.",
+    )
+    _recipe_arguments(materialize, "RECIPE", "name of a shipped recipe, or path of a YAML file")
+    materialize.add_argument(
+        "--output",
+        default=DEFAULT_OUTPUT,
+        metavar="DIR",
+        help="datasets go to DIR/<recipe>/<fingerprint> (default: %(default)s)",
+    )
+
+    verify = _command(commands, "verify", _verify, "re-hash a dataset against its manifest")
+    verify.add_argument("dataset", metavar="DATASET_DIR")
+    verify.add_argument("--json", action="store_true", help="print the verdict as JSON")
+
+    show = _command(commands, "show", _show, "counts, ops, and originals beside their copies")
+    show.add_argument("dataset", metavar="DATASET_DIR")
+    show.add_argument("--key", help="show the stored copies of this example")
+    show.add_argument(
+        "--sheet",
+        metavar="FILE",
+        help="where the contact sheet of an image dataset goes (default: <recipe>-sheet.png here)",
+    )
+
+    replay = _command(
+        commands, "replay", _replay, "recompute a stored example from its source and compare"
+    )
+    replay.add_argument("dataset", metavar="DATASET_DIR")
+    replay.add_argument("key", metavar="KEY")
+    replay.add_argument("copy", metavar="COPY", type=int)
+
+    refresh = _command(
+        commands,
+        "refresh",
+        _refresh,
+        "train, distil, prune, evaluate and push a model if the gates pass",
+        beam_flags=True,
+        when_interrupted="Finished steps are kept; the same command resumes.",
+    )
+    _recipe_arguments(refresh, "RECIPE|DATASET_DIR", "a recipe, or a materialized dataset")
+    refresh.add_argument(
+        "--root", required=True, metavar="DIR", help="metadata, artifacts and served models"
+    )
+    refresh.add_argument("--profile", choices=PROFILES, default="full", help="default: %(default)s")
+    refresh.add_argument(
+        "--output",
+        default=DEFAULT_OUTPUT,
+        metavar="DIR",
+        help="where a missing dataset is materialized first (default: %(default)s)",
+    )
+    return parser
+
+
+def _command(
+    commands: Any,
+    name: str,
+    handler: Any,
+    summary: str,
+    *,
+    beam_flags: bool = False,
+    when_interrupted: str = "",
+) -> argparse.ArgumentParser:
+    epilog = "Any other flag is passed on to Apache Beam (--runner, --direct_num_workers, ...)."
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=summary,
+        description=summary[0].upper() + summary[1:] + ".",
+        epilog=epilog if beam_flags else None,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--verbose", action="store_true", help="show what the libraries say")
+    parser.set_defaults(
+        handler=handler, takes_beam_flags=beam_flags, when_interrupted=when_interrupted
+    )
+    return parser
+
+
+def _recipe_arguments(parser: argparse.ArgumentParser, metavar: str, text: str) -> None:
+    parser.add_argument("recipe", metavar=metavar, help=text)
+    parser.add_argument(
+        "--set",
+        dest="settings",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="override a value of the recipe, e.g. copies=1 or source.data_dir=/data; repeatable",
+    )
+
+
+def _list(args: argparse.Namespace) -> int:
+    listings = {
+        "recipes": _recipes,
+        "ops": _ops,
+        "sources": _sources,
+        "stages": _stages,
+    }
+    for what in [args.what] if args.what else list(listings):
+        rows = listings[what]()
+        width = max(len(name) for name, _ in rows)
+        print(f"{what}:")
+        for name, text in rows:
+            print(f"  {name:<{width}}  {text}")
+    return EXIT_DONE
+
+
+def _recipes() -> list[tuple[str, str]]:
+    from schemas.recipe import load_recipe, shipped
+
+    return [(name, load_recipe(name).recipe.description) for name in shipped()]
+
+
+def _ops() -> list[tuple[str, str]]:
+    from pipelines.augment import registry
+
+    ops = [registry.get(name) for name in registry.names()]
+    return [(op.name, f"{op.modality:<6} {op.family:<10} {op.summary}") for op in ops]
+
+
+def _sources() -> list[tuple[str, str]]:
+    from pipelines.dataset.sources import SOURCES
+
+    return [(name, kind.summary) for name, kind in SOURCES.items()]
+
+
+def _stages() -> list[tuple[str, str]]:
+    from schemas.refresh import STAGE_KINDS
+
+    return [(name, (kind.__doc__ or "").splitlines()[0]) for name, kind in STAGE_KINDS.items()]
+
+
+def _materialize(args: argparse.Namespace) -> int:
+    from pipelines.quiet import quiet
+    from schemas.recipe import load_recipe
+
+    file = load_recipe(args.recipe, args.settings)
+    with quiet(verbose=args.verbose) as terminal:
+        _build_dataset(file, args, terminal)
+    return EXIT_DONE
+
+
+def _build_dataset(file: Any, args: argparse.Namespace, terminal: TextIO) -> str:
+    """Materialize a recipe, say what happened, and return the dataset's path."""
+    from pipelines.dataset.materialize import materialize
+    from pipelines.dataset.plan import make_plan
+
+    outcome = materialize(make_plan(file, args.output), args.beam_flags, stream=terminal)
+    manifest = outcome.manifest
+    if outcome.status == "up_to_date":
+        print(f"up to date: {outcome.path} ({manifest.examples:,} examples, verified)")
+    else:
+        rate = manifest.examples / max(outcome.seconds, 1e-9)
+        print(
+            f"wrote {manifest.examples:,} examples in {outcome.seconds:.1f} s "
+            f"({rate:,.0f} examples/s) to {outcome.path}"
+        )
+        if manifest.counts["quarantined"]:
+            print(f"quarantined {manifest.counts['quarantined']:,} bad records (see quarantine/)")
+    print(f"digest {manifest.digest}")
+    return outcome.path
+
+
+def _verify(args: argparse.Namespace) -> int:
+    from pipelines.dataset.verify import verify
+
+    verdict = verify(args.dataset)
+    if args.json:
+        print(json.dumps(verdict.to_json(), indent=1))
+    elif verdict.ok and verdict.manifest is not None:
+        print(f"ok: {verdict.manifest.examples:,} examples, digest {verdict.manifest.digest}")
+    else:
+        for problem in verdict.problems:
+            print(problem)
+        print(f"not ok: {len(verdict.problems)} problems; `materialize` builds the dataset again")
+    return EXIT_DONE if verdict.ok else EXIT_FAILED
+
+
+def _show(args: argparse.Namespace) -> int:
+    from pipelines.dataset import files
+    from pipelines.dataset.lookup import find, first_keys, open_manifest
+    from pipelines.dataset.show import contact_sheet, summary
+
+    manifest = open_manifest(args.dataset)
+    is_text = manifest.schema.modality == "text"
+    if args.key:
+        keys = [args.key]
+    else:
+        print(summary(args.dataset, manifest))
+        keys = first_keys(args.dataset, _SHOWN_TEXTS if is_text else _SHOWN_KEYS)
+    groups = [find(args.dataset, manifest, key) for key in keys]
+    if is_text:
+        for group in groups:
+            _print_texts(group, manifest.schema.label_names)
+        return EXIT_DONE
+    for group in groups:
+        for one in group if args.key else group[:1]:
+            label = manifest.schema.label_names[one.label]
+            print(f"  {one.key} copy {one.copy} [{label}] {'; '.join(one.ops) or 'original'}")
+    sheet = args.sheet or f"{manifest.name}-sheet.png"
+    files.write_atomic(str(Path(sheet).absolute()), contact_sheet(groups))
+    print(f"contact sheet (originals left): {sheet}")
+    return EXIT_DONE
+
+
+def _print_texts(group: Sequence[Any], label_names: Sequence[str]) -> None:
+    from pipelines.dataset.show import text_diff
+
+    original = group[0]
+    print(f"\n{original.key} [{label_names[original.label]}]\n  {original.value}")
+    for one in group[1:]:
+        print(f"  copy {one.copy}: {'; '.join(one.ops) or 'unchanged'}")
+        print(f"  {text_diff(original.value, one.value, colour=sys.stdout.isatty())}")
+
+
+def _replay(args: argparse.Namespace) -> int:
+    from pipelines.dataset.lookup import replay
+
+    result = replay(args.dataset, args.key, args.copy)
+    name = f"{args.key} copy {args.copy}"
+    print(f"{name}: {'; '.join(result.stored.ops) or 'original'}")
+    for difference in result.differences:
+        print(f"note: {difference}")
+    if result.equal:
+        print(f"equal: recomputed from the source, {len(result.stored.record)} bytes")
+        return EXIT_DONE
+    print(f"DIFFERENT: the stored example is not what its recipe gives now ({result.ops})")
+    return EXIT_FAILED
+
+
+def _refresh(args: argparse.Namespace) -> int:
+    from pipelines.quiet import quiet
+    from pipelines.refresh import run_refresh
+    from schemas.manifest import MANIFEST, load_manifest
+    from schemas.recipe import load_recipe, parse_recipe
+
+    if Path(args.recipe).is_dir():
+        if args.settings or args.beam_flags:
+            raise InputError("--set and Beam flags go with a recipe, not with a finished dataset.")
+        dataset = args.recipe
+        manifest = load_manifest(dataset)
+        file = parse_recipe(manifest.recipe, origin=str(Path(dataset) / MANIFEST))
+    else:
+        file = load_recipe(args.recipe, args.settings)
+        if file.recipe.refresh is None:
+            raise file.located(InputError("the recipe has no refresh section; add one."))
+        with quiet(verbose=args.verbose) as terminal:
+            dataset = _build_dataset(file, args, terminal)
+    outcome = run_refresh(
+        recipe=file.recipe,
+        dataset_dir=Path(dataset),
+        root=Path(args.root),
+        profile=args.profile,
+        verbose=args.verbose,
+    )
+    print(outcome.summary)
+    return outcome.exit_code
+
+
+def _fail(error: RefineryError, stream: TextIO) -> int:
+    print(f"error: {error}", file=stream)
+    return error.exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,219 @@
+"""Find stored examples by key: provenance row, record, and the same record recomputed."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipelines.dataset import files, store
+from pipelines.dataset.images import decode_image
+from pipelines.dataset.plan import make_plan
+from pipelines.dataset.records import decode_example, read_shard
+from pipelines.dataset.slices import SliceTask, build_shard, read_slice, shard_path
+from schemas.errors import InputError
+from schemas.features import ExampleSchema
+from schemas.manifest import MANIFEST, Manifest, parse_manifest
+from schemas.recipe import parse_recipe
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One stored example.
+
+    Attributes:
+        key: Its key.
+        copy: 0 for the original.
+        label: Class index.
+        value: uint8[H, W, C] or the text.
+        record: The serialized Example.
+        ops: ``name(parameter=value, …)`` of every op applied, in order.
+        row: Its provenance row.
+    """
+
+    key: str
+    copy: int
+    label: int
+    value: np.ndarray | str
+    record: bytes
+    ops: list[str]
+    row: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Replay:
+    """A stored example beside its recomputation.
+
+    Attributes:
+        equal: Whether the recomputed record equals the stored one, byte for byte.
+        stored: The stored example.
+        ops: The ops as recomputed.
+        differences: What changed since: source, ops, library versions.
+    """
+
+    equal: bool
+    stored: Stored
+    ops: list[str]
+    differences: list[str]
+
+
+def open_manifest(dataset: str) -> Manifest:
+    """Read a dataset's manifest, wherever it lies.
+
+    Raises:
+        InputError: There is no finished dataset.
+    """
+    path = files.join(dataset, MANIFEST)
+    if not files.exists(path):
+        raise InputError(
+            f"{dataset}: no {MANIFEST}, so no finished dataset. Name the folder that holds one."
+        )
+    return parse_manifest(files.read_bytes(path).decode("utf-8"), path)
+
+
+def find(dataset: str, manifest: Manifest, key: str, copy: int | None = None) -> list[Stored]:
+    """Return the stored copies of a key (or one of them), the original first.
+
+    Raises:
+        InputError: The dataset has no such key or copy.
+    """
+    rows = _rows(dataset, key)
+    if not rows:
+        raise InputError(
+            f"{dataset} has no example with the key {key!r}; `show` lists some, provenance.parquet all."
+        )
+    if copy is not None:
+        split, copies = rows[0]["split"], [row["copy"] for row in rows]
+        rows = [row for row in rows if row["copy"] == copy]
+        if not rows:
+            raise InputError(
+                f"{key} has no copy {copy}: it is in the {split} split, stored as "
+                f"copy {', '.join(str(one) for one in copies)}."
+            )
+    return [_stored(dataset, manifest.schema, row) for row in rows]
+
+
+def first_keys(dataset: str, count: int, split: str = "train") -> list[str]:
+    """Return the keys of the first originals of a split."""
+    table = pq.read_table(_provenance(dataset), columns=["key", "split", "copy"])
+    chosen = table.filter(pc.and_(pc.equal(table["split"], split), pc.equal(table["copy"], 0)))
+    return [str(key) for key in chosen["key"].slice(0, count).to_pylist()]
+
+
+def replay(dataset: str, key: str, copy: int) -> Replay:
+    """Recompute one stored example from its source and compare.
+
+    Raises:
+        InputError: No such example, or its source cannot be read.
+    """
+    manifest = open_manifest(dataset)
+    stored = find(dataset, manifest, key, copy)[0]
+    file = parse_recipe(manifest.recipe, origin=files.join(dataset, MANIFEST))
+    plan = make_plan(file, dataset)
+    differences = _differences(manifest, plan.source_identity, plan.policy_identity, plan.versions)
+    split, path = stored.row["split"], stored.row["shard"]
+    task = _task_of(plan.tasks, plan.job.schema, split=split, copy=copy, path=path)
+    if task is None or stored.row["source_split"] != task.source_split:
+        return Replay(False, stored, [], [*differences, "the source has other slices now"])
+    only = SliceTask(task.source_split, task.number, task.start, task.stop, ((split, copy),))
+    examples = read_slice(plan.job, only).splits[split]
+    shard = build_shard(plan.job, only, examples, split=split, copy=copy)
+    if key not in examples.keys:
+        return Replay(False, stored, [], [*differences, "the source has no such example now"])
+    at = examples.keys.index(key)
+    record = read_shard(shard.data, path)[at]
+    row = {name: _plain(column[at]) for name, column in shard.trace.items()}
+    return Replay(record == stored.record, stored, describe_ops(row), differences)
+
+
+def describe_ops(row: dict[str, Any]) -> list[str]:
+    """Return ``name(parameter=value, …)`` for every op that a provenance row names."""
+    described = []
+    for column, op in row.items():
+        if column.endswith(".op") and op:
+            prefix = f"{column.removesuffix('op')}{op}."
+            parameters = [
+                f"{name.removeprefix(prefix)}={_short(value)}"
+                for name, value in row.items()
+                if name.startswith(prefix) and value is not None and name != f"{prefix}seed"
+            ]
+            described.append(f"{op}({', '.join(parameters)})")
+    return described
+
+
+def _rows(dataset: str, key: str) -> list[dict[str, Any]]:
+    table = pq.read_table(_provenance(dataset), filters=[("key", "=", key)])
+    rows: list[dict[str, Any]] = table.to_pylist()
+    return sorted(rows, key=lambda row: int(row["copy"]))
+
+
+def _provenance(dataset: str) -> Any:
+    path = files.join(dataset, store.PROVENANCE)
+    try:
+        return io.BytesIO(files.read_bytes(path)) if files.is_remote(path) else open(path, "rb")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error}).") from error
+
+
+def _stored(dataset: str, schema: ExampleSchema, row: dict[str, Any]) -> Stored:
+    path = str(row["shard"])
+    records = read_shard(files.read_bytes(files.join(dataset, path)), path)
+    record = records[row["record"]]
+    features = decode_example(record)
+    data = features[schema.feature][0]
+    return Stored(
+        key=features["key"][0].decode("utf-8"),
+        copy=features["copy"][0],
+        label=features["label"][0],
+        value=decode_value(data, schema),
+        record=record,
+        ops=describe_ops(row),
+        row=row,
+    )
+
+
+def decode_value(data: bytes, schema: ExampleSchema) -> np.ndarray | str:
+    """Return a stored feature as pixels or text."""
+    if schema.image_shape is None:
+        return data.decode("utf-8")
+    if schema.encoding == "raw":
+        return np.frombuffer(data, np.uint8).reshape(schema.image_shape)
+    return decode_image(data, schema.image_shape[2])
+
+
+def _task_of(
+    tasks: tuple[SliceTask, ...], schema: ExampleSchema, *, split: str, copy: int, path: str
+) -> SliceTask | None:
+    for task in tasks:
+        if (split, copy) in task.shards and shard_path(schema, split, copy, task.number) == path:
+            return task
+    return None
+
+
+def _differences(
+    manifest: Manifest, source: dict[str, Any], policy: dict[str, Any], versions: dict[str, str]
+) -> list[str]:
+    differences = []
+    if source != manifest.source:
+        differences.append("the source data changed")
+    if policy != manifest.policy:
+        differences.append("the policy's ops changed")
+    for name, version in versions.items():
+        recorded = manifest.versions.get(name)
+        if recorded != version:
+            differences.append(f"{name} is {version}, the dataset was written with {recorded}")
+    return differences
+
+
+def _plain(value: Any) -> Any:
+    if np.ma.is_masked(value):
+        return None
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
