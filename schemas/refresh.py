@@ -4,6 +4,7 @@ Needs pydantic alone, so that a recipe is validated, and ``list stages`` answers
 TensorFlow. A stage kind is one config class here plus one module in ``components``.
 """
 
+import dataclasses
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
@@ -11,6 +12,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from schemas.errors import unknown_name
 
 PROFILES = ("smoke", "demo", "full")
 _STRICT = ConfigDict(extra="forbid")
@@ -53,9 +56,12 @@ class Fitting:
 
     ``copies`` counts the stored copies cycled through, the original included (epoch ``e`` reads
     copy ``e % copies``; ``None``: all of them). ``examples`` limits the examples of an epoch.
-    ``learning_rate`` is the peak of a triangular schedule.
+    ``learning_rate`` is the peak of a triangular schedule. ``BASE`` and ``TEACHER`` say whether a
+    stage of that kind takes one: ``none``, ``optional`` or ``required``.
     """
 
+    BASE: ClassVar[str] = "none"
+    TEACHER: ClassVar[str] = "none"
     epochs: Annotated[int, Field(ge=0, le=10_000)] = 5
     batch_size: Positive = 128
     optimizer: Literal["sgd", "adam"] = "sgd"
@@ -70,8 +76,6 @@ class Fitting:
 class TrainConfig(Fitting):
     """Train a new network on the labels."""
 
-    BASE: ClassVar[str] = "none"
-    TEACHER: ClassVar[str] = "none"
     model: ModelOptions
 
 
@@ -82,7 +86,6 @@ class DistillConfig(Fitting):
     Loss: ``alpha * T^2 * KL(teacher/T || student/T) + (1 - alpha) * cross-entropy``.
     """
 
-    BASE: ClassVar[str] = "none"
     TEACHER: ClassVar[str] = "required"
     model: ModelOptions
     temperature: Annotated[float, Field(gt=0)] = 4.0
@@ -122,7 +125,7 @@ class FinetuneConfig(Fitting):
 
 StageConfig = TrainConfig | DistillConfig | PruneConfig | FinetuneConfig
 
-STAGE_KINDS: dict[str, type] = {
+STAGE_KINDS: dict[str, type[Fitting]] = {
     "train": TrainConfig,
     "distill": DistillConfig,
     "prune": PruneConfig,
@@ -222,8 +225,8 @@ class RefreshConfig:
                         ("profiles", profile, "stages", name),
                         f"must name a stage ({valid}), not {name!r}",
                     )
-        for profile in PROFILES:
-            self.for_profile(profile)
+        for name in PROFILES:
+            self.for_profile(name)
         return self
 
     def for_profile(self, name: str) -> RefreshPlan:
@@ -280,7 +283,8 @@ def parse_config(kind: str, settings: Mapping[str, Any]) -> Any:
 
 def config_settings(config: Any) -> dict[str, Any]:
     """Return a config as plain JSON values; `parse_config` reads them back."""
-    return TypeAdapter(type(config)).dump_python(config, mode="json")
+    settings: dict[str, Any] = TypeAdapter(type(config)).dump_python(config, mode="json")
+    return settings
 
 
 def _problem(spec: StageSpec, earlier: Mapping[str, StageSpec]) -> tuple[str, str] | None:
@@ -306,7 +310,7 @@ def _problem(spec: StageSpec, earlier: Mapping[str, StageSpec]) -> tuple[str, st
 
 def _with_family(spec: StageSpec, settings: Mapping[str, Any], family: str) -> dict[str, Any]:
     """Name the family in the model options of the kinds that build a network."""
-    if "model" not in STAGE_KINDS[spec.kind].__dataclass_fields__:
+    if "model" not in _fields(STAGE_KINDS[spec.kind]):
         return dict(settings)
     options = settings.get("model", {})
     if not isinstance(options, Mapping):
@@ -332,17 +336,31 @@ def _validated(kind: str, settings: Mapping[str, Any], loc: tuple[str | int, ...
 
 def _prefixed(error: ValidationError, loc: tuple[str | int, ...]) -> ValidationError:
     """Return the same errors, located from the refresh section's own root."""
-    details = [
-        InitErrorDetails(
-            type=PydanticCustomError(
-                "refresh", "{text}, not {given}", {"text": one["msg"], "given": repr(one["input"])}
-            ),
-            loc=(*loc, *(part for part in one["loc"] if part not in MODEL_FAMILIES)),
-            input=one["input"],
+    details = []
+    for one in error.errors():
+        own = tuple(part for part in one["loc"] if part not in MODEL_FAMILIES)
+        text = f"{one['msg']}, not {one['input']!r}"
+        if one["type"] == "unexpected_keyword_argument":
+            text = unknown_name("key", own[-1], _keys(error.title, one["loc"]))
+        details.append(
+            InitErrorDetails(
+                type=PydanticCustomError("refresh", "{text}", {"text": text}),
+                loc=(*loc, *own),
+                input=one["input"],
+            )
         )
-        for one in error.errors()
-    ]
     return ValidationError.from_exception_data("refresh", details)
+
+
+def _keys(title: str, loc: tuple[str | int, ...]) -> list[str]:
+    """Return the keys that are valid beside the last part of an error's location."""
+    families = [MODEL_FAMILIES[part] for part in loc if part in MODEL_FAMILIES]
+    classes = {kind.__name__: kind for kind in (*STAGE_KINDS.values(), Thresholds)}
+    return [name for name in _fields((families or [classes[title]])[0]) if name != "family"]
+
+
+def _fields(kind: Any) -> list[str]:
+    return [field.name for field in dataclasses.fields(kind)]
 
 
 def _located(loc: tuple[str | int, ...], text: str) -> ValidationError:

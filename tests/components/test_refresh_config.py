@@ -1,0 +1,88 @@
+"""The refresh section: profiles, defaults, and where each mistake is reported."""
+
+import copy
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from schemas.refresh import PROFILES, RefreshConfig, config_settings, parse_config
+
+SECTION = {
+    "model": "image_resnet",
+    "push": "small",
+    "thresholds": {"accuracy": 0.9, "bytes": 400_000},
+    "stages": [
+        {"name": "teacher", "kind": "train", "config": {"model": {"width": 32}, "epochs": 5}},
+        {"name": "small", "kind": "prune", "base": "teacher", "teacher": "teacher"},
+    ],
+    "profiles": {
+        "smoke": {
+            "stages": {"teacher": {"epochs": 1, "model": {"blocks": 2}}},
+            "thresholds": {"accuracy": 0.5},
+        }
+    },
+}
+
+
+def load(section):
+    return TypeAdapter(RefreshConfig).validate_python(section)
+
+
+def test_profile_is_laid_over_the_stages():
+    config = load(SECTION)
+    smoke, demo = config.for_profile("smoke"), config.for_profile("demo")
+
+    assert (smoke.stage("teacher").config.epochs, demo.stage("teacher").config.epochs) == (1, 5)
+    assert smoke.stage("teacher").config.model.width == 32
+    assert smoke.stage("teacher").config.model.blocks == 2
+    assert (smoke.thresholds.accuracy, smoke.thresholds.bytes) == (0.5, 400_000)
+    assert demo.thresholds.accuracy == 0.9
+    assert [stage.name for stage in demo.stages] == ["teacher", "small"]
+    assert {config.for_profile(name).push for name in PROFILES} == {"small"}
+    with pytest.raises(ValueError, match="smoke, demo, full, not 'big'"):
+        config.for_profile("big")
+
+
+def test_config_survives_json():
+    stage = load(SECTION).for_profile("smoke").stage("teacher")
+
+    assert parse_config("train", config_settings(stage.config)) == stage.config
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "loc", "match"),
+    [
+        (("thresholds", "accuracy"), 1.5, None, "less than or equal to 1"),
+        (("thresholds", "accuracy"), 0, None, "greater than 0"),
+        (("thresholds",), {"accuracy": 0.5}, ("thresholds", "bytes"), "required"),
+        (("stages",), [], None, "at least 1"),
+        (("stages", 1, "kind"), "prun", None, "one of train, distill, prune, finetune"),
+        (("stages", 1, "base"), "tea", None, "earlier stage .teacher., not 'tea'"),
+        (("stages", 1, "base"), None, None, "needs a base"),
+        (("stages", 0, "teacher"), "small", None, "takes no teacher"),
+        (("stages", 1, "name"), "teacher", None, "used twice"),
+        (("stages", 1, "name"), "Big one", None, "lower-case"),
+        (("push",), "other", None, "must name a stage"),
+        (("stages", 0, "config", "epochs"), "x", None, "valid integer"),
+        (("stages", 0, "config", "epoch"), 3, None, "unknown key.*epochs"),
+        (("stages", 0, "config", "model"), {"widt": 3}, None, "unknown key.*width"),
+        (("stages", 0, "config", "model"), 3, None, "dictionary"),
+        (("profiles", "smoke", "stages", "teacher"), {"epochs": -1}, None, "greater than or equal"),
+        (("profiles", "smoke", "stages", "teachr"), {}, None, "must name a stage"),
+        (("profiles", "smoke", "thresholds"), {"bytes": -1}, None, "greater than 0"),
+        (("profiles", "quick"), {}, None, "smoke"),
+        (("model",), "image_vit", None, "image_resnet"),
+    ],
+)
+def test_mistakes_are_located(path, value, loc, match):
+    section = copy.deepcopy(SECTION)
+    at = section
+    for part in path[:-1]:
+        at = at[part]
+    at[path[-1]] = value
+
+    with pytest.raises(ValidationError, match=match) as caught:
+        load(section)
+
+    found = caught.value.errors()[0]["loc"]
+    assert found[: len(loc or path)] == (loc or path)
