@@ -111,6 +111,7 @@ def pipeline_options(flags: Sequence[str]) -> Any:
         close = difflib.get_close_matches(unknown[0].split("=")[0], names, n=1)
         hint = f" Did you mean {close[0]}?" if close else ""
         raise InputError(f"neither this command nor Beam knows {unknown[0]!r}.{hint}")
+    _check_runner(known.runner or DEFAULT_RUNNER)
     extra = []
     if known.runner in (None, DEFAULT_RUNNER):
         extra = [] if known.runner else [f"--runner={DEFAULT_RUNNER}"]
@@ -118,6 +119,15 @@ def pipeline_options(flags: Sequence[str]) -> Any:
         if (known.direct_num_workers or 1) != 1 and not mode_given:
             extra.append("--direct_running_mode=multi_processing")
     return PipelineOptions([*flags, *extra])
+
+
+def _check_runner(name: str) -> None:
+    from apache_beam.runners.runner import create_runner
+
+    try:
+        create_runner(name)
+    except (ValueError, ImportError, AttributeError) as error:
+        raise InputError(f"--runner={name}: {error}") from error
 
 
 def _run(plan: Plan, todo: list[Any], options: Any) -> None:
