@@ -107,7 +107,13 @@ def wordnet() -> WordNet:
     Raises:
         InputError: WordNet is not on NLTK's search path or cannot be read.
     """
-    return read_wordnet(partial(_read, _installed()))
+    folder = _installed()
+    try:
+        return read_wordnet(partial(_read, folder))
+    except (ValueError, IndexError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(_unreadable(str(folder), error)) from error
 
 
 def read_wordnet(read: Callable[[str], bytes]) -> WordNet:
@@ -117,6 +123,9 @@ def read_wordnet(read: Callable[[str], bytes]) -> WordNet:
         read: Returns the bytes of a database file, given its name: ``cntlist.rev``, and of each
             part of speech (``noun``, ``verb``, ``adj``, ``adv``) ``index.noun``, ``data.noun``
             and ``noun.exc``.
+
+    Raises:
+        ValueError: The files do not belong together (or ``IndexError``).
     """
     indices = {part: read(f"index.{part}").decode("utf-8") for part in PARTS_OF_SPEECH}
     offsets = {
@@ -246,6 +255,8 @@ def _plain_members(data: bytes, offset: int) -> set[str]:
     """Return a synset's words as printed, less those with a mark such as ``lone(a)``."""
     end = data.index(b"\n", offset)
     fields = data[offset:end].decode("utf-8").split(" | ")[0].split()
+    if fields[0] != f"{offset:08d}":
+        raise ValueError(f"the index names a synset at byte {offset}, the data file has none there")
     number = int(fields[3], 16)
     return {word for word in fields[4 : 4 + 2 * number : 2] if word.isalpha() and word.islower()}
 

@@ -8,8 +8,11 @@ from pathlib import Path
 
 import nltk.data
 import pytest
+from hypothesis import HealthCheck, settings
 
 from pipelines.augment.text import synonyms, wordnet
+
+RELAXED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 TYPES = {"noun": "1", "verb": "2", "adj": "3", "adv": "4"}
 LETTERS = {"noun": "n", "verb": "v", "adj": "a", "adv": "r"}

@@ -12,6 +12,7 @@ from pipelines.augment.text.tokenize import (
     tokenize,
     words,
 )
+from tests.augment.text.conftest import RELAXED
 
 REVIEW_LIKE = st.lists(
     st.sampled_from(
@@ -56,6 +57,7 @@ def test_words(text: str, expected: list[str]) -> None:
     assert words(tokenize(text)) == expected
 
 
+@RELAXED
 @given(st.text() | REVIEW_LIKE)
 def test_joining_gives_the_text_back(text: str) -> None:
     tokens = tokenize(text)

@@ -118,6 +118,14 @@ def test_a_broken_zip_file_is_named(search_path: Path) -> None:
         wordnet()
 
 
+def test_files_of_different_versions_are_refused(search_path: Path) -> None:
+    write_wordnet(search_path / "corpora" / "wordnet")
+    data = search_path / "corpora" / "wordnet" / "data.noun"
+    data.write_text("  2 A longer licence line than before.\n" + data.read_text())
+    with pytest.raises(InputError, match=r"cannot be read at .*names a synset.*make corpora"):
+        wordnet()
+
+
 def test_an_incomplete_folder_is_named(search_path: Path) -> None:
     write_wordnet(search_path / "corpora" / "wordnet")
     os.remove(search_path / "corpora" / "wordnet" / "cntlist.rev")
