@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from pipelines.augment import registry
 from pipelines.augment.draws import Draws
 from pipelines.augment.image import recolour, warp
+from pipelines.augment.params import Strength
 from pipelines.augment.text.tokenize import Tokens, join, tokenize
+from schemas.errors import InputError
 
 if TYPE_CHECKING:
     from pipelines.augment.policy import OpCall, Policy, Slot
@@ -72,6 +74,23 @@ def run_texts(
     return state.texts(), trace
 
 
+def checked_images(batch: Any) -> Images:
+    """Return ``batch`` if it holds images that ops take, else raise ``InputError``."""
+    if not isinstance(batch, np.ndarray) or batch.dtype != np.uint8:
+        kind = getattr(batch, "dtype", type(batch).__name__)
+        raise InputError(f"images must be a uint8 array [N, H, W, C], got {kind}")
+    if batch.ndim != 4 or batch.shape[3] not in (1, 3) or 0 in batch.shape[1:]:
+        raise InputError(f"images must be uint8[N, H, W, C] with C of 1 or 3, got {batch.shape}")
+    return batch
+
+
+def checked_texts(batch: Any) -> list[str]:
+    """Return ``batch`` as a list if it holds texts, else raise ``InputError``."""
+    if isinstance(batch, str) or not all(isinstance(text, str) for text in batch):
+        raise InputError("texts must be a sequence of str, one per key")
+    return list(batch)
+
+
 class _RowsState(Protocol):
     def apply(self, op: registry.Op, rows: Rows, params: Mapping[str, NDArray[Any]]) -> Trace:
         """Apply ``op`` to some rows; return what else their trace should hold."""
@@ -102,7 +121,8 @@ def _run(
                 if not len(picked):
                     continue
                 op, touched = call.resolved(), rows[picked]
-                params = op.sample(stream.take(picked).stream(op.name), call.strength)
+                of_call = stream.take(picked)
+                params = op.sample(of_call.stream(op.name), _strength(call, of_call))
                 measured = state.apply(op, touched, params)
                 trace[f"{name}.op"][touched] = op.name
                 for param, values in params.items():
@@ -111,6 +131,13 @@ def _run(
                 for measure, values in measured.items():
                     trace[f"{name}.{op.name}.{measure}"][touched] = values
     return trace
+
+
+def _strength(call: OpCall, draws: Draws) -> Strength:
+    if not isinstance(call.strength, tuple):
+        return call.strength
+    low, high = call.strength
+    return low + (high - low) * draws.stream("strength").uniform(1)[:, 0]
 
 
 def _picks(

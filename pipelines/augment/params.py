@@ -1,7 +1,8 @@
 """How an op's parameters are drawn: distributions as data, and fixed settings.
 
 A distribution knows the value that leaves an example unchanged (its identity). Strength 1 is the
-declared range, strength 0 the identity alone, anything between shrinks the range towards it.
+declared range, strength 0 the identity alone, anything between shrinks the range towards it;
+there is one strength for all rows, or one per row.
 Drawn values are multiples of 2**-16 (or integers), so the ``float32`` that provenance stores is
 exactly the value used, on every machine.
 """
@@ -19,6 +20,7 @@ from pipelines.augment.draws import Draws
 from schemas.errors import InputError, unknown_name
 
 Values = NDArray[np.float64] | NDArray[np.int64]
+Strength = float | NDArray[np.float64]
 _STEPS = 65536.0
 
 
@@ -27,7 +29,7 @@ class Distribution(Protocol):
 
     integer: bool
 
-    def sample(self, draws: Draws, strength: float) -> Values:
+    def sample(self, draws: Draws, strength: Strength) -> Values:
         """Return one value per row: ``float64[N]``, or ``int64[N]`` where ``integer``."""
 
     def override(self, value: Any) -> Distribution:
@@ -50,10 +52,10 @@ class Uniform:
     limits: tuple[float, float] = (-256.0, 256.0)
     integer = False
 
-    def sample(self, draws: Draws, strength: float) -> NDArray[np.float64]:
+    def sample(self, draws: Draws, strength: Strength) -> NDArray[np.float64]:
         """Return ``float64[N]``."""
         low, high = self._range(strength)
-        values = low + (high - low) * draws.uniform(1)[:, 0]
+        values: NDArray[np.float64] = low + (high - low) * draws.uniform(1)[:, 0]
         return np.rint(values * _STEPS) / _STEPS
 
     def override(self, value: Any) -> Uniform:
@@ -63,14 +65,14 @@ class Uniform:
 
     def describe(self) -> list[float]:
         """Return ``[low, high]``."""
-        return [self.low, self.high]
+        return [float(self.low), float(self.high)]
 
     def moments(self, strength: float) -> tuple[float, float]:
         """Return mean and standard deviation."""
         low, high = self._range(strength)
         return (low + high) / 2, (high - low) / math.sqrt(12)
 
-    def _range(self, strength: float) -> tuple[float, float]:
+    def _range(self, strength: Any) -> tuple[Any, Any]:
         low = self.identity + strength * (self.low - self.identity)
         return low, self.identity + strength * (self.high - self.identity)
 
@@ -84,7 +86,7 @@ class Symmetric:
     limit: float = 180.0
     integer = False
 
-    def sample(self, draws: Draws, strength: float) -> NDArray[np.float64]:
+    def sample(self, draws: Draws, strength: Strength) -> NDArray[np.float64]:
         """Return ``float64[N]``."""
         return self._uniform().sample(draws, strength)
 
@@ -94,7 +96,7 @@ class Symmetric:
 
     def describe(self) -> float:
         """Return the bound."""
-        return self.bound
+        return float(self.bound)
 
     def moments(self, strength: float) -> tuple[float, float]:
         """Return mean and standard deviation."""
@@ -117,7 +119,7 @@ class Integers:
     limits: tuple[int, int] = (0, 65536)
     integer = True
 
-    def sample(self, draws: Draws, strength: float) -> NDArray[np.int64]:
+    def sample(self, draws: Draws, strength: Strength) -> NDArray[np.int64]:
         """Return ``int64[N]``."""
         low, high = self._range(strength)
         return draws.integers(low, high + 1, 1)[:, 0]
@@ -138,9 +140,12 @@ class Integers:
         low, high = self._range(strength)
         return (low + high) / 2, math.sqrt(((high - low + 1) ** 2 - 1) / 12)
 
-    def _range(self, strength: float) -> tuple[int, int]:
-        low = self.identity + math.floor(strength * (self.low - self.identity) + 0.5)
-        return low, self.identity + math.floor(strength * (self.high - self.identity) + 0.5)
+    def _range(self, strength: Any) -> tuple[Any, Any]:
+        low, high = (
+            np.floor(strength * (end - self.identity) + 0.5).astype(np.int64) + self.identity
+            for end in (self.low, self.high)
+        )
+        return low, high
 
 
 @dataclass(frozen=True)
@@ -150,7 +155,7 @@ class Flag:
     probability: float = 1.0
     integer = True
 
-    def sample(self, draws: Draws, strength: float) -> NDArray[np.int64]:
+    def sample(self, draws: Draws, strength: Strength) -> NDArray[np.int64]:
         """Return ``int64[N]`` of 0 and 1."""
         return (draws.uniform(1)[:, 0] < self.probability * strength).astype(np.int64)
 
@@ -160,7 +165,7 @@ class Flag:
 
     def describe(self) -> float:
         """Return the probability."""
-        return self.probability
+        return float(self.probability)
 
     def moments(self, strength: float) -> tuple[float, float]:
         """Return mean and standard deviation."""
@@ -174,7 +179,7 @@ class Seed:
 
     integer = True
 
-    def sample(self, draws: Draws, strength: float) -> NDArray[np.int64]:
+    def sample(self, draws: Draws, strength: Strength) -> NDArray[np.int64]:
         """Return ``int64[N]``; the same at every strength."""
         return (draws.bits(1)[:, 0] >> np.uint64(2)).astype(np.int64)
 
@@ -216,6 +221,25 @@ class Setting:
             kind = type(self.default).__name__
             raise InputError(f"must be of type {kind}, got {value!r}")
         return replace(self, default=value)
+
+
+def check_share(value: Any, name: str) -> None:
+    """Refuse a value of ``name`` that is no number from 0 to 1."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise InputError(f"{name} must be a number in [0, 1], got {value!r}", path=(name,))
+
+
+def check_strength(value: Any) -> None:
+    """Refuse a strength that is neither a number from 0 to 1 nor an ordered pair of them."""
+    ends = value if isinstance(value, tuple) else (value, value)
+    if len(ends) != 2:
+        message = f"strength must be a number or a pair [low, high], got {list(ends)}"
+        raise InputError(message, path=("strength",))
+    for end in ends:
+        check_share(end, "strength")
+    if ends[0] > ends[1]:
+        message = f"strength must be a pair [low, high] with low <= high, got {list(ends)}"
+        raise InputError(message, path=("strength",))
 
 
 def _number(value: Any, low: float, high: float) -> float:

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from pipelines.augment import execute, presets, registry
 from pipelines.augment.draws import Draws
-from pipelines.augment.params import Seed
+from pipelines.augment.params import Seed, check_share, check_strength
 from schemas.canonical import digest
 from schemas.errors import InputError, unknown_name
 
@@ -42,22 +42,22 @@ class OpCall:
     Attributes:
         op: Registered name.
         probability: Share of the rows it is applied to, 0 to 1.
-        strength: Share of the declared range, 0 (identity) to 1.
+        strength: Share of the declared range, 0 (identity) to 1; a pair to draw one per row.
         options: ``(name, value)`` pairs that override parameter bounds and settings.
         labels: Only rows with one of these class indices; None for all.
     """
 
     op: str
     probability: float = 1.0
-    strength: float = 1.0
+    strength: float | tuple[float, float] = 1.0
     options: tuple[tuple[str, Any], ...] = ()
     labels: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot be run."""
-        for name in ("probability", "strength"):
-            _check_number(getattr(self, name), name, 0.0, 1.0)
-        self.resolved()
+        check_share(self.probability, "probability")
+        check_strength(self.strength)
+        registry.get(self.op).configure(dict(self.options))
 
     def resolved(self) -> registry.Op:
         """Return the op with the options applied."""
@@ -72,8 +72,12 @@ class OpCall:
             if not isinstance(op.params.get(name), Seed)
         }
         labels = {} if self.labels is None else {"labels": list(self.labels)}
-        call = {"op": op.name, "version": op.version}
-        return call | {"probability": self.probability, "strength": self.strength} | labels | bounds
+        if isinstance(self.strength, tuple):
+            strength: Any = [float(end) for end in self.strength]
+        else:
+            strength = float(self.strength)
+        call = {"op": op.name, "version": op.version, "probability": float(self.probability)}
+        return call | {"strength": strength} | labels | bounds
 
 
 @dataclass(frozen=True)
@@ -211,11 +215,11 @@ class Policy:
         marks = self._checked_labels(labels, len(batch))
         draws = Draws.root(seed, keys, copy)
         if self.modality == "image":
-            images = _checked_images(batch)
+            images = execute.checked_images(batch)
             if copy == 0 or not len(images):
                 return images, execute.empty_trace(self, len(images))
             return execute.run_images(self, images, draws, marks)
-        texts = _checked_texts(batch)
+        texts = execute.checked_texts(batch)
         if copy == 0 or not texts:
             return texts, execute.empty_trace(self, len(texts))
         return execute.run_texts(self, texts, draws, marks)
@@ -312,7 +316,7 @@ def _parse_call(entry: Any, modality: registry.Modality, *, weighted: bool = Fal
         entry = {"op": entry}
     _check_mapping(entry, "an op")
     if "op" not in entry:
-        raise InputError(f"an entry needs op (or choose), got {sorted(map(str, entry))}")
+        raise InputError(f"an entry needs op (or choose), got {sorted(entry)}")
     name = entry["op"]
     if name not in registry.names(modality):
         _check_modality(str(name), modality)
@@ -326,14 +330,14 @@ def _parse_call(entry: Any, modality: registry.Modality, *, weighted: bool = Fal
             path=("version",),
         )
     options = {key: value for key, value in entry.items() if key not in registry.RESERVED}
-    frozen = tuple((key, _frozen(value)) for key, value in sorted(options.items()))
-    for key in ("probability", "strength"):
-        _check_number(entry.get(key, 1.0), key, 0.0, 1.0)
+    for key, value in options.items():
+        if isinstance(value, Mapping):
+            raise InputError(f"{name}: {key} cannot be a mapping, got {value!r}", path=(key,))
     return OpCall(
         op=name,
-        probability=float(entry.get("probability", 1.0)),
-        strength=float(entry.get("strength", 1.0)),
-        options=frozen,
+        probability=entry.get("probability", 1.0),
+        strength=_frozen(entry.get("strength", 1.0)),
+        options=tuple((key, _frozen(value)) for key, value in sorted(options.items())),
         labels=_labels(entry.get("labels")),
     )
 
@@ -369,18 +373,15 @@ def _items(value: Any, name: str) -> Sequence[Any]:
 def _check_mapping(value: Any, what: str) -> None:
     if not isinstance(value, Mapping):
         raise InputError(f"{what} must be a mapping, got {value!r}")
+    for key in value:
+        if not isinstance(key, str):
+            raise InputError(f"{what} has words as keys, got {key!r}: quote or remove it")
 
 
 def _check_keys(mapping: Mapping[str, Any], valid: set[str], what: str) -> None:
     for key in mapping:
         if key not in valid:
-            raise InputError(f"{what}: {unknown_name('key', key, valid)}", path=(str(key),))
-
-
-def _check_number(value: Any, name: str, low: float, high: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-        message = f"{name} must be a number in [{low:g}, {high:g}], got {value!r}"
-        raise InputError(message, path=(name,))
+            raise InputError(f"{what}: {unknown_name('key', key, valid)}", path=(key,))
 
 
 def _check_modality(name: str, modality: registry.Modality) -> None:
@@ -394,21 +395,6 @@ def _check_modality(name: str, modality: registry.Modality) -> None:
             path=("op",),
         )
     raise InputError(unknown_name("op", name, valid), path=("op",))
-
-
-def _checked_images(batch: Any) -> Images:
-    if not isinstance(batch, np.ndarray) or batch.dtype != np.uint8:
-        kind = getattr(batch, "dtype", type(batch).__name__)
-        raise InputError(f"images must be a uint8 array [N, H, W, C], got {kind}")
-    if batch.ndim != 4 or batch.shape[3] not in (1, 3) or 0 in batch.shape[1:]:
-        raise InputError(f"images must be uint8[N, H, W, C] with C of 1 or 3, got {batch.shape}")
-    return batch
-
-
-def _checked_texts(batch: Any) -> list[str]:
-    if isinstance(batch, str) or not all(isinstance(text, str) for text in batch):
-        raise InputError("texts must be a sequence of str, one per key")
-    return list(batch)
 
 
 @lru_cache(maxsize=1024)

@@ -100,7 +100,7 @@ def expand(name: Any, modality: str, arguments: Mapping[str, Any]) -> dict[str, 
         InputError: If the preset or an argument is unknown; its path is the key to blame.
     """
     known = PRESETS[modality]
-    if name not in known:
+    if not isinstance(name, str) or name not in known:
         raise InputError(unknown_name("preset", name, known), path=("preset",))
     valid = argument_names(known[name])
     for argument in arguments:

@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.augment.draws import Draws
-from pipelines.augment.params import Distribution, Setting
+from pipelines.augment.params import Distribution, Setting, Strength
 from schemas.errors import InputError, unknown_name
 
 Modality = Literal["image", "text"]
@@ -83,8 +83,13 @@ class Op:
     summary: str
     resources: Resources
 
-    def sample(self, draws: Draws, strength: float) -> dict[str, NDArray[Any]]:
-        """Return one array of N values per parameter, as used and as stored in provenance."""
+    def sample(self, draws: Draws, strength: Strength) -> dict[str, NDArray[Any]]:
+        """Return one array of N values per parameter, as used and as stored in provenance.
+
+        Args:
+            draws: Generators of the N rows.
+            strength: For all rows, or one per row; 0 (identity) to 1 (the declared range).
+        """
         return {
             name: distribution.sample(draws.stream(name), strength)
             for name, distribution in self.params.items()
