@@ -4,7 +4,6 @@ from pathlib import Path
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from components.data import Data, batches
 from schemas.errors import InputError
@@ -49,9 +48,8 @@ def saved_model_size(folder: str | Path, parameters: int | None = None) -> SizeR
 
 
 def _scored(model: keras.Model, data: Data, split: str, copy: int) -> tuple[np.ndarray, np.ndarray]:
-    forward = tf.function(lambda inputs: model(inputs, training=False), reduce_retracing=True)
     logits, labels = [], []
     for inputs, answers in batches(data, split, model, copy=copy):
-        logits.append(forward(inputs).numpy())
+        logits.append(model(inputs, training=False).numpy())
         labels.append(answers.numpy())
     return np.concatenate(logits), np.concatenate(labels)
