@@ -7,8 +7,10 @@ printed is what was decided on.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from schemas.errors import FailedError
+from schemas.refresh import Thresholds
 from schemas.report import EvalReport, SizeReport
 
 ACCURACY_METRIC = "sparse_categorical_accuracy"
@@ -22,6 +24,42 @@ def size_report(model: Path) -> SizeReport:
     from components.stages import load_report
 
     return saved_model_size(model / SERVING_FOLDER, load_report(model)["parameters"])
+
+
+def eval_config(thresholds: Thresholds) -> Any:
+    """Return the ``tfma.EvalConfig`` whose evaluation `eval_report` reads.
+
+    Accuracy with its floor (without a value threshold the Evaluator would write no blessing),
+    loss and count, over all examples together.
+    """
+    from tensorflow_model_analysis.proto import config_pb2 as tfma
+
+    overall = tfma.SlicingSpec()
+    floor = tfma.MetricThreshold(
+        value_threshold=tfma.GenericValueThreshold(lower_bound={"value": thresholds.accuracy})
+    )
+    return tfma.EvalConfig(
+        model_specs=[
+            tfma.ModelSpec(
+                signature_name="serving_default", label_key="label", prediction_key="probabilities"
+            )
+        ],
+        slicing_specs=[overall],
+        metrics_specs=[
+            tfma.MetricsSpec(
+                metrics=[
+                    tfma.MetricConfig(class_name="ExampleCount"),
+                    tfma.MetricConfig(class_name="SparseCategoricalCrossentropy"),
+                    tfma.MetricConfig(
+                        class_name="SparseCategoricalAccuracy",
+                        per_slice_thresholds=[
+                            tfma.PerSliceMetricThreshold(slicing_specs=[overall], threshold=floor)
+                        ],
+                    ),
+                ]
+            )
+        ],
+    )
 
 
 def eval_report(evaluation: Path, *, split: str) -> EvalReport:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from components import evidence
 from pipelines.code_version import GATE_SOURCES, code_version, stage_sources
 from pipelines.quiet import quiet
 from pipelines.refresh_report import (
@@ -37,10 +38,17 @@ from pipelines.refresh_report import (
 )
 from pipelines.refresh_store import Places, heal, only_one, write_schema
 from schemas.canonical import canonical_json
-from schemas.errors import EXIT_DONE, EXIT_REFUSED, FailedError, InputError, RefineryError
+from schemas.errors import (
+    EXIT_DONE,
+    EXIT_REFUSED,
+    FailedError,
+    InputError,
+    RefineryError,
+    unknown_name,
+)
 from schemas.manifest import Manifest, load_manifest
 from schemas.recipe import Recipe
-from schemas.refresh import RefreshPlan, Thresholds, config_settings
+from schemas.refresh import PROFILES, RefreshPlan, config_settings
 from schemas.report import RefreshReport
 
 # TFX's own Beam jobs are small: in memory they take seconds where worker processes take 30.
@@ -100,6 +108,8 @@ def run_refresh(
     """
     if recipe.refresh is None:
         raise InputError(f"recipe {recipe.name!r} has no refresh section; add one to train from it")
+    if profile not in PROFILES:
+        raise InputError(unknown_name("profile", profile, PROFILES))
     plan = recipe.refresh.for_profile(profile)
     dataset = Path(dataset_dir).resolve()
     manifest = load_manifest(dataset)
@@ -109,16 +119,16 @@ def run_refresh(
         started = time.monotonic()
         run = datetime.datetime.now().isoformat()
         heal(places)
+        progress = progress or node_progress(terminal)
         cause: BaseException | None = None
         try:
-            results = run_nodes(
-                build_pipeline(
-                    plan, recipe=recipe, dataset=dataset, manifest=manifest, places=places
-                ),
-                run=run,
-                places=places,
-                progress=progress or node_progress(terminal),
+            tell = _teller(progress, index=0, total=len(plan.stages) + 8, node="loading TFX")
+            tell(RUNNING)
+            pipeline = build_pipeline(
+                plan, recipe=recipe, dataset=dataset, manifest=manifest, places=places
             )
+            tell(DONE)
+            results = run_nodes(pipeline, run=run, places=places, progress=progress)
         except _NodeError as error:
             results, cause = error.results, error.__cause__
         except BaseException:
@@ -217,7 +227,7 @@ def build_pipeline(
     evaluator = tfx.components.Evaluator(
         examples=data,
         model=model,
-        eval_config=eval_config(plan.thresholds),
+        eval_config=evidence.eval_config(plan.thresholds),
         example_splits=[GATED_SPLIT],
     )
     size_gate = shells.SizeGate(
@@ -255,38 +265,6 @@ def build_pipeline(
         ),
         beam_pipeline_args=list(BEAM_ARGS),
     )  # fmt: skip
-
-
-def eval_config(thresholds: Thresholds) -> Any:
-    """Return the ``tfma.EvalConfig``: accuracy with its floor, loss and count over all examples."""
-    from tensorflow_model_analysis.proto import config_pb2 as tfma
-
-    overall = tfma.SlicingSpec()
-    floor = tfma.MetricThreshold(
-        value_threshold=tfma.GenericValueThreshold(lower_bound={"value": thresholds.accuracy})
-    )
-    return tfma.EvalConfig(
-        model_specs=[
-            tfma.ModelSpec(
-                signature_name="serving_default", label_key="label", prediction_key="probabilities"
-            )
-        ],
-        slicing_specs=[overall],
-        metrics_specs=[
-            tfma.MetricsSpec(
-                metrics=[
-                    tfma.MetricConfig(class_name="ExampleCount"),
-                    tfma.MetricConfig(class_name="SparseCategoricalCrossentropy"),
-                    tfma.MetricConfig(
-                        class_name="SparseCategoricalAccuracy",
-                        per_slice_thresholds=[
-                            tfma.PerSliceMetricThreshold(slicing_specs=[overall], threshold=floor)
-                        ],
-                    ),
-                ]
-            )
-        ],
-    )
 
 
 def run_nodes(pipeline: Any, *, run: str, places: Places, progress: Progress) -> list[NodeResult]:

@@ -1,0 +1,207 @@
+"""Real refreshes: pushed, nothing new, refused, failed, cut off and resumed."""
+
+import dataclasses
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from components.push import live_model
+from pipelines.refresh import run_refresh
+from pipelines.refresh_report import CACHED, DONE, FAILED, render
+from pipelines.refresh_store import only_one
+from schemas.errors import FailedError, InputError
+from tests.refresh.support import Watch, recipe, refresh
+
+NODES = [
+    "Examples", "Schema", "StatisticsGen", "ExampleValidator", "DataGate", "teacher", "student",
+    "Evaluator", "SizeGate", "Pusher",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def first(dataset, tmp_path_factory):
+    """A root on which one refresh pushed, and its outcome."""
+    root = tmp_path_factory.mktemp("root")
+    return root, refresh(dataset, root)
+
+
+@pytest.fixture
+def used_root(first):
+    """The root after the first refresh."""
+    root = first[0]
+    yield root
+    serving = root / "digits-smoke" / "serving"
+    assert live_model(serving).intact, "whatever a test did, a whole model is live"
+
+
+def test_first_run_pushes(first):
+    root, outcome = first
+    assert (outcome.status, outcome.exit_code) == ("pushed", 0)
+    live = live_model(root / "digits-smoke" / "serving")
+    assert (live.version, live.intact) == (1, True)
+    assert (live.path / "saved_model.pb").is_file()
+    assert [node.node for node in outcome.report.nodes] == NODES
+    assert all(node.state == DONE for node in outcome.report.nodes)
+
+
+def test_report_says_what_was_measured_decided_and_pushed(first, dataset):
+    _, outcome = first
+    data = json.loads(outcome.report_path.read_text())
+    assert data == json.loads(json.dumps(outcome.report.to_json()))
+    assert [stage["name"] for stage in data["stages"]] == ["teacher", "student"]
+    manifest = json.loads(Path(dataset, "manifest.json").read_text())
+    assert data["dataset_digest"] == manifest["digest"]
+    gates = {decision["gate"]: decision for decision in data["decisions"]}
+    assert list(gates) == ["data", "accuracy", "size"]
+    (check,) = gates["accuracy"]["checks"]
+    tested = sum(shard["examples"] for shard in manifest["shards"] if shard["split"] == "test")
+    assert check["examples"] == tested
+    assert check["limit"] == 0.05
+    (check,) = gates["size"]["checks"]
+    assert check["value"] == data["stages"][-1]["bytes"]
+    text = render(outcome.report, path=outcome.report_path)
+    assert text == outcome.summary
+    assert "accuracy on test" in text
+    assert data["push"]["path"] in text
+
+
+def test_tfma_and_our_own_scores_agree(first, dataset):
+    from components.data import open_dataset
+    from components.evaluate import evaluate
+    from components.stages import load_model
+
+    root, outcome = first
+    (folder,) = (root / "digits-smoke" / "artifacts" / "student" / "model").iterdir()
+    ours = evaluate(load_model(folder), open_dataset(dataset), "test")
+    (check,) = next(one for one in outcome.report.decisions if one.gate == "accuracy").checks
+    assert check.examples == ours.examples
+    assert check.value == pytest.approx(ours.accuracy, abs=1e-6)
+
+
+def test_second_run_finds_nothing_new(used_root, dataset):
+    watch = Watch()
+    outcome = refresh(dataset, used_root, watch)
+    assert (outcome.status, outcome.exit_code) == ("nothing_new", 0)
+    assert {name for name in NODES if watch.states[name] != CACHED} <= {"DataGate", "Pusher"}
+    assert live_model(used_root / "digits-smoke" / "serving").version == 1
+    assert "nothing new" in outcome.summary
+
+
+def test_impossible_thresholds_are_refused_with_every_value(used_root, dataset):
+    outcome = refresh(dataset, used_root, accuracy=1.0, size=1_000)
+    assert (outcome.status, outcome.exit_code) == ("refused", 3)
+    assert outcome.report.push is None
+    accuracy, size = outcome.report.reasons
+    assert "is below the least allowed 1.0000" in accuracy
+    assert "is above the most allowed 1,000" in size
+    assert live_model(used_root / "digits-smoke" / "serving").version == 1
+
+
+def test_a_damaged_live_model_is_replaced_though_all_is_cached(used_root, dataset):
+    serving = used_root / "digits-smoke" / "serving"
+    version = live_model(serving).version
+    (serving / str(version) / "saved_model.pb").write_bytes(b"")
+    outcome = refresh(dataset, used_root)
+    assert outcome.status == "pushed"
+    assert live_model(serving).version == version + 1
+
+
+def test_a_lost_artifact_is_made_again(used_root, dataset):
+    shutil.rmtree(used_root / "digits-smoke" / "artifacts" / "SizeGate")
+    watch = Watch()
+    refresh(dataset, used_root, watch)
+    assert watch.states["student"] == CACHED
+    assert watch.states["SizeGate"] == DONE
+
+
+def test_a_failing_node_fails_the_run_with_its_own_message(used_root, dataset):
+    def fail():
+        raise RuntimeError("the disk caught fire")
+
+    watch = Watch("teacher", fail)
+    with pytest.raises(FailedError, match="node teacher failed: .*the disk caught fire"):
+        refresh(dataset, used_root, watch, seed=2)
+    assert watch.states["teacher"] == FAILED
+    assert "student" not in watch.states
+    report = json.loads((used_root / "digits-smoke" / "report.json").read_text())
+    assert report["status"] == "failed"
+    assert "the disk caught fire" in report["error"]
+
+
+def test_interrupted_then_killed_then_resumed(used_root, dataset):
+    def interrupt():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        refresh(dataset, used_root, Watch("teacher", interrupt), seed=3)
+    assert unfinished(used_root) == 0
+
+    command = [sys.executable, "-m", "tests.refresh.killed", dataset, str(used_root), "student"]
+    child = subprocess.run([*command, "3"], check=False, stderr=subprocess.DEVNULL)
+    assert child.returncode == -signal.SIGKILL
+    assert unfinished(used_root) == 1
+
+    watch = Watch()
+    outcome = refresh(dataset, used_root, watch, seed=3)
+    assert outcome.exit_code == 0
+    assert (watch.states["teacher"], watch.states["student"]) == (CACHED, DONE)
+    assert unfinished(used_root) == 0
+    folders = (used_root / "digits-smoke" / "artifacts" / "student" / "model").iterdir()
+    assert all((folder / "stage.json").is_file() for folder in folders)
+
+
+def test_anomalies_block_before_any_stage(dataset, tmp_path):
+    bad = tmp_path / "bad"
+    shutil.copytree(dataset, bad)
+    manifest = json.loads((bad / "manifest.json").read_text())
+    manifest["schema"]["label_names"] = manifest["schema"]["label_names"][:5]
+    (bad / "manifest.json").write_text(json.dumps(manifest))
+    watch = Watch()
+    outcome = refresh(bad, tmp_path / "root", watch)
+    assert (outcome.status, outcome.exit_code) == ("refused", 3)
+    assert "teacher" not in watch.states
+    assert any("label" in reason for reason in outcome.report.reasons)
+    assert not (tmp_path / "root" / "digits-smoke" / "serving").exists()
+
+
+def test_a_root_in_use_is_refused_with_the_process(dataset, tmp_path):
+    with only_one(tmp_path), pytest.raises(InputError, match=f"process {os.getpid()} works in"):
+        refresh(dataset, tmp_path)
+
+
+def test_a_damaged_metadata_file_is_an_error_that_says_what_to_do(dataset, tmp_path):
+    (tmp_path / "metadata.sqlite").write_text("no database")
+    with pytest.raises(FailedError, match="move the file away"):
+        refresh(dataset, tmp_path)
+
+
+def test_a_truncated_shard_is_refused(dataset, tmp_path):
+    bad = tmp_path / "bad"
+    shutil.copytree(dataset, bad)
+    shard = next(bad.glob("Split-train/*.tfrecord"))
+    shard.write_bytes(shard.read_bytes()[:-5])
+    with pytest.raises(InputError, match=f"{shard.name} must have the"):
+        refresh(bad, tmp_path / "root")
+
+
+def test_a_recipe_without_refresh_is_refused(dataset, tmp_path):
+    plain = dataclasses.replace(recipe().recipe, refresh=None)
+    with pytest.raises(InputError, match="has no refresh section"):
+        run_refresh(recipe=plain, dataset_dir=dataset, root=tmp_path)
+
+
+def unfinished(root):
+    """Return how many executions claim to be running."""
+    from ml_metadata import metadata_store
+    from ml_metadata.proto import metadata_store_pb2 as mlmd
+
+    config = mlmd.ConnectionConfig()
+    config.sqlite.filename_uri = str(root / "metadata.sqlite")
+    executions = metadata_store.MetadataStore(config).get_executions()
+    return sum(one.last_known_state == mlmd.Execution.RUNNING for one in executions)
