@@ -161,8 +161,8 @@ class _ImageRows:
 
     def __init__(self, images: Images) -> None:
         count = len(images)
+        self._given = images
         self.images = np.ascontiguousarray(images)
-        self._owned = False
         self._pending = np.zeros(count, dtype=np.int8)
         self._matrices = np.zeros((count, 2, 3))
         self._maps = np.zeros((count, 3, 4))
@@ -225,10 +225,9 @@ class _ImageRows:
         if len(rows) == len(self.images):
             self.images = changed
         else:
-            if not self._owned:
+            if np.may_share_memory(self.images, self._given):
                 self.images = self.images.copy()
             self.images[rows] = changed
-        self._owned = True
 
 
 class _TextRows:

@@ -203,7 +203,8 @@ class Policy:
             labels: Class index per row; needed where an op is limited to some labels.
 
         Returns:
-            The batch and the trace: one array of N entries per column of ``trace_schema``.
+            The batch (the given one itself where nothing was to be done) and the trace: one array
+            of N entries per column of ``trace_schema``.
             ``slot0.op`` holds names, "" where none was applied; ``slot0.rotate.degrees`` the
             values used, masked where the op was not applied.
 

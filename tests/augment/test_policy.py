@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from pipelines.augment import execute, registry
 from pipelines.augment.image import recolour, warp
+from pipelines.augment.params import Flag
 from pipelines.augment.policy import Branch, OpCall, Policy, Slot, parse_policy
 from pipelines.augment.presets import PRESETS
 from schemas.errors import InputError
@@ -123,6 +124,22 @@ def test_a_pair_of_strengths_draws_one_per_row():
     mapping = {"slots": [{"op": "blur_box", "radius": 4, "strength": [0.5, 0.5]}]}
     _, trace = apply(mapping)
     assert set(trace["slot0.blur_box.radius"].tolist()) == {2}
+
+
+def test_a_kernel_may_return_its_input(monkeypatch):
+    monkeypatch.setattr(registry, "_OPS", dict(registry._OPS))
+
+    @registry.image_op("keep", family="none", kind="pixel", version=1, params={"on": Flag()})
+    def keep(images, *, on):
+        """Keep the images."""
+        return images
+
+    batch = images(ROWS, (14, 10, 3))
+    before = batch.copy()
+    policy = parse_policy({"slots": ["keep", {"op": "zoom", "probability": 0.5}]}, "image")
+    made, _ = policy.apply(batch, keys(ROWS), seed=1, copy=1)
+    assert not np.array_equal(made, before)
+    assert np.array_equal(batch, before)
 
 
 def test_slots_draw_independently():
