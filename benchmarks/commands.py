@@ -1,0 +1,52 @@
+"""The project's commands as programs that a benchmark starts: each prints one line of JSON.
+
+``python -m benchmarks.commands materialize RECIPE OUTPUT SLICES [BEAM FLAG ...]``
+``python -m benchmarks.commands refresh RECIPE DATASET ROOT PROFILE``
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+
+from pipelines.dataset.plan import Plan, make_plan
+from schemas.recipe import load_recipe
+
+
+def plan_of(recipe: str, output: str, slices: int = 0) -> Plan:
+    """Return the plan of a shipped recipe; with ``slices``, of its first training slices alone."""
+    plan = make_plan(load_recipe(recipe), output)
+    return dataclasses.replace(plan, tasks=plan.tasks[:slices]) if slices else plan
+
+
+def main(arguments: list[str]) -> None:
+    """Run one command."""
+    name, recipe, *rest = arguments
+    if name == "materialize":
+        from pipelines.dataset.materialize import materialize
+
+        output, slices, *flags = rest
+        outcome = materialize(plan_of(recipe, output, int(slices)), flags)
+        answer = {
+            "path": outcome.path,
+            "digest": outcome.manifest.digest,
+            "examples": sum(outcome.manifest.counts["examples"].values()),
+        }
+    else:
+        from pipelines.refresh import run_refresh
+
+        dataset, root, profile = rest
+        refresh = run_refresh(
+            recipe=load_recipe(recipe).recipe,
+            dataset_dir=Path(dataset),
+            root=Path(root),
+            profile=profile,
+        )
+        answer = refresh.report.to_json()
+    print(json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

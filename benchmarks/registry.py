@@ -1,0 +1,49 @@
+"""The list of benchmarks."""
+
+from __future__ import annotations
+
+import datetime
+import importlib
+from types import ModuleType
+
+from benchmarks.machine import library_versions, machine_class
+from benchmarks.result import Result, figures_of
+from schemas.errors import InputError, unknown_name
+
+BENCHMARKS = {
+    "materialize": "images/s of a dataset build against a plain loop and a per-element pipeline",
+    "refresh": "seconds of a model refresh, node by node, the first time and from the cache",
+}
+"""Module name to one line for listings."""
+
+
+def module_of(name: str) -> ModuleType:
+    """Return the module of a benchmark.
+
+    Raises:
+        InputError: There is no such benchmark.
+    """
+    if name not in BENCHMARKS:
+        raise InputError(unknown_name("benchmark", name, BENCHMARKS))
+    return importlib.import_module(f"benchmarks.{name}")
+
+
+def run(name: str, *, quick: bool) -> Result:
+    """Run a benchmark and return its result; nothing is written.
+
+    Raises:
+        InputError: There is no such benchmark.
+        FailedError: It measured other figures than it declares.
+    """
+    module = module_of(name)
+    measured = module.measure(quick=quick)
+    return Result(
+        benchmark=name,
+        command=f"python -m benchmarks {name}{' --quick' if quick else ''}",
+        date=datetime.datetime.now(tz=datetime.UTC).date().isoformat(),
+        machine=machine_class(),
+        versions=library_versions(),
+        seeds=measured.seeds,
+        conditions=measured.conditions,
+        figures=figures_of(module.FIGURES, measured.runs),
+    )
