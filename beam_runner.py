@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -65,12 +66,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(stop.code or 0)
     try:
         args.beam_flags = rest
-        return int(args.handler(args))
+        status = int(args.handler(args))
+        sys.stdout.flush()  # so that a closed pipe shows here
+        return status
     except KeyboardInterrupt:
         print(f"interrupted. {args.when_interrupted}", file=sys.stderr)
         return EXIT_INTERRUPTED
-    except BrokenPipeError:
-        sys.stderr.close()
+    except BrokenPipeError:  # the reader (`| head`) has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_DONE
     except RefineryError as error:
         if args.verbose:

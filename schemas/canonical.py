@@ -1,4 +1,4 @@
-"""Canonical JSON and digests: one byte form for equal values, so that identities can be compared."""
+"""Canonical JSON and digests: equal values have equal bytes, so identities can be compared."""
 
 from __future__ import annotations
 

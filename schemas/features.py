@@ -107,7 +107,8 @@ class ExampleSchema:
             _feature(
                 "label",
                 "INT",
-                f"  int_domain {{\n    min: 0\n    max: {last_label}\n    is_categorical: true\n  }}\n",
+                f"  int_domain {{\n    min: 0\n    max: {last_label}\n"
+                "    is_categorical: true\n  }\n",
             ),
             _feature(self.feature, "BYTES", image_domain if self.encoding == "png" else ""),
         ]

@@ -68,7 +68,7 @@ class Manifest:
         shards: Every shard.
         files: Every other file.
         counts: ``examples``, ``classes`` and ``ops`` per split, ``quarantined`` in all.
-        digest: One SHA-256 over the fingerprint and every file's path and digest.
+        digest: One SHA-256 over the fingerprint and every entry of ``shards`` and ``files``.
     """
 
     name: str
@@ -95,19 +95,17 @@ class Manifest:
         return json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
-def dataset_digest(
-    fingerprint: str, shards: Iterable[ShardInfo], files: Iterable[FileInfo]
-) -> str:
-    """Return the digest over the fingerprint and every file's path and content."""
-    entries = sorted([one.path, one.sha256] for one in (*shards, *files))
+def dataset_digest(fingerprint: str, shards: Iterable[ShardInfo], files: Iterable[FileInfo]) -> str:
+    """Return the digest over the fingerprint and every file's entry: path, content, counts."""
+    entries = sorted((asdict(one) for one in (*shards, *files)), key=lambda one: str(one["path"]))
     return digest({"fingerprint": fingerprint, "files": entries})
 
 
-def parse_manifest(text: str, origin: str) -> Manifest:
+def parse_manifest(text: str | bytes, origin: str) -> Manifest:
     """Read what `Manifest.to_json` wrote.
 
     Args:
-        text: The JSON text.
+        text: The JSON text, or its UTF-8 bytes.
         origin: Where it came from, for messages.
 
     Raises:
@@ -126,7 +124,7 @@ def parse_manifest(text: str, origin: str) -> Manifest:
         parts["shards"] = tuple(ShardInfo(**one) for one in value["shards"])
         parts["files"] = tuple(FileInfo(**one) for one in value["files"])
         return Manifest(**parts)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{origin}: not a dataset manifest ({error}).") from error
@@ -140,12 +138,12 @@ def load_manifest(dataset: str | Path) -> Manifest:
     """
     path = Path(dataset) / MANIFEST
     try:
-        text = path.read_text(encoding="utf-8")
+        data = path.read_bytes()
     except FileNotFoundError as error:
         raise InputError(
             f"{dataset}: no {MANIFEST}, so no finished dataset. Run `beam_runner.py materialize` "
             "(a killed run resumes), or name the folder that holds the manifest."
         ) from error
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise InputError(f"{path}: cannot read the manifest: {error}.") from error
-    return parse_manifest(text, str(path))
+    return parse_manifest(data, str(path))

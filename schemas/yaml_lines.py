@@ -1,7 +1,7 @@
 """YAML read with the line of every value, so that an error can say where it stands.
 
-Only plain data is accepted: no tags that construct objects, no anchors or aliases (which let a
-small file expand without bound), no duplicate keys, at most ``MAX_BYTES``.
+Only plain data is accepted: no tags, no anchors or aliases (which let a small file expand without
+bound), no duplicate keys, at most ``MAX_BYTES`` and ``MAX_DEPTH`` levels.
 """
 
 from __future__ import annotations
@@ -28,27 +28,17 @@ def load_yaml(path: Path) -> tuple[Any, dict[KeyPath, int]]:
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
-        text = data.decode("utf-8")
     except OSError as error:
         raise InputError(f"{path}: cannot read the file: {error.strerror}.") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 text (byte {error.start}). Save it as UTF-8.") from error
     if len(data) > MAX_BYTES:
         raise InputError(f"{path}: larger than {MAX_BYTES} bytes; a recipe is a short text file.")
     try:
-        _refuse_aliases(text, path)
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        where = f"{path}:{mark.line + 1}" if mark else str(path)
-        raise InputError(f"{where}: not valid YAML: {error.problem or error.context}.") from error
-    except yaml.YAMLError as error:
-        raise InputError(f"{path}: not valid YAML: {error}.") from error
-    except RecursionError as error:
-        raise InputError(f"{path}: nested deeper than {MAX_DEPTH} levels.") from error
-    lines: dict[KeyPath, int] = {}
-    value = None if node is None else _value(node, (), lines, path)
-    return value, lines
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path}: not UTF-8 text (byte {error.start}). Save it as UTF-8."
+        ) from error
+    return _load(text, path)
 
 
 def parse_scalar(text: str) -> Any:
@@ -58,25 +48,51 @@ def parse_scalar(text: str) -> Any:
         InputError: The text is not valid YAML.
     """
     try:
-        return yaml.safe_load(text)
+        return _load(text, Path("value"))[0]
+    except InputError as error:
+        raise InputError(
+            f"{text[:60]!r} is not a plain YAML value ({error}) Quote it if it is text."
+        ) from error
+
+
+def _load(text: str, path: Path) -> tuple[Any, dict[KeyPath, int]]:
+    try:
+        _refuse_the_unplain(text, path)
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f"{path}:{mark.line + 1}" if mark else str(path)
+        raise InputError(f"{where}: not valid YAML: {error.problem or error.context}.") from error
     except yaml.YAMLError as error:
-        raise InputError(f"{text!r} is not a valid YAML value; quote it if it is text.") from error
+        raise InputError(f"{path}: not valid YAML: {error}.") from error
+    lines: dict[KeyPath, int] = {}
+    value = None if node is None else _value(node, (), lines, path)
+    return value, lines
 
 
-def _refuse_aliases(text: str, path: Path) -> None:
+def _refuse_the_unplain(text: str, path: Path) -> None:
+    """Refuse anchors, aliases, tags and deep nesting from the events, before anything is built."""
+    depth = 0
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
-        anchor = getattr(event, "anchor", None)
+        where = f"{path}:{event.start_mark.line + 1}"
+        anchor, tag = getattr(event, "anchor", None), getattr(event, "tag", None)
         if anchor is not None:
             raise InputError(
-                f"{path}:{event.start_mark.line + 1}: anchors and aliases (&{anchor}, *{anchor}) "
-                "are not accepted; write the value out."
+                f"{where}: anchors and aliases (&{anchor}, *{anchor}) are not accepted; "
+                "write the value out."
             )
+        if tag is not None:
+            raise InputError(f"{where}: tags ({tag}) are not accepted; write a plain value.")
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > MAX_DEPTH:
+            raise InputError(f"{where}: nested deeper than {MAX_DEPTH} levels.")
 
 
 def _value(node: yaml.Node, at: KeyPath, lines: dict[KeyPath, int], path: Path) -> Any:
     lines[at] = node.start_mark.line + 1
-    if len(at) > MAX_DEPTH:
-        raise InputError(f"{path}:{lines[at]}: nested deeper than {MAX_DEPTH} levels.")
     if isinstance(node, yaml.SequenceNode):
         return [_value(item, (*at, i), lines, path) for i, item in enumerate(node.value)]
     if isinstance(node, yaml.MappingNode):

@@ -6,9 +6,11 @@ object visible only when its upload is complete. So a reader never sees half a f
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import uuid
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
@@ -102,12 +104,7 @@ def exists(path: str) -> bool:
 def sizes(folder: str) -> dict[str, int]:
     """Return every file below ``folder``: relative path (with ``/``) to size in bytes."""
     if not is_remote(folder):
-        root = Path(folder)
-        return {
-            path.relative_to(root).as_posix(): path.lstat().st_size
-            for path in sorted(root.rglob("*"))
-            if path.is_symlink() or not path.is_dir()
-        }
+        return dict(sorted(_local_sizes(folder, "")))
     import pyarrow.fs
 
     filesystem, inner = _remote(folder)
@@ -137,6 +134,19 @@ def remove_tree(folder: str) -> None:
         return
     for name in sizes(folder):
         remove(join(folder, name))
+
+
+def _local_sizes(folder: str, prefix: str) -> Iterator[tuple[str, int]]:
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    yield from _local_sizes(entry.path, f"{prefix}{entry.name}/")
+                else:
+                    with contextlib.suppress(FileNotFoundError):  # renamed since it was listed
+                        yield f"{prefix}{entry.name}", entry.stat(follow_symlinks=False).st_size
+    except (FileNotFoundError, NotADirectoryError):
+        return
 
 
 def _write_local(path: str, data: bytes | memoryview) -> None:

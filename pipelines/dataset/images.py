@@ -53,7 +53,9 @@ def encode_png(images: np.ndarray) -> list[bytes]:
     import deflate
 
     count, height, width, channels = images.shape
-    head = _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, _COLOUR_TYPE[channels], 0, 0, 0))
+    head = _chunk(
+        b"IHDR", struct.pack(">IIBBBBB", width, height, 8, _COLOUR_TYPE[channels], 0, 0, 0)
+    )
     prefix = _SIGNATURE + head
     rows = np.empty((count, height, 1 + width * channels), np.uint8)
     rows[:, :, 0] = 1  # the Sub filter: each byte minus its left neighbour's
@@ -75,4 +77,9 @@ ENCODERS = {"png": encode_png, "raw": encode_raw}
 
 
 def _chunk(kind: bytes, body: bytes) -> bytes:
-    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(body, zlib.crc32(kind)))
+    return (
+        struct.pack(">I", len(body))
+        + kind
+        + body
+        + struct.pack(">I", zlib.crc32(body, zlib.crc32(kind)))
+    )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
@@ -19,6 +19,8 @@ from schemas.errors import InputError
 from schemas.features import ExampleSchema
 from schemas.manifest import MANIFEST, Manifest, parse_manifest
 from schemas.recipe import parse_recipe
+
+_REPAIR = "`verify` names all damage, `materialize` repairs it."
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ def open_manifest(dataset: str) -> Manifest:
         raise InputError(
             f"{dataset}: no {MANIFEST}, so no finished dataset. Name the folder that holds one."
         )
-    return parse_manifest(files.read_bytes(path).decode("utf-8"), path)
+    return parse_manifest(files.read_bytes(path), path)
 
 
 def find(dataset: str, manifest: Manifest, key: str, copy: int | None = None) -> list[Stored]:
@@ -84,7 +86,8 @@ def find(dataset: str, manifest: Manifest, key: str, copy: int | None = None) ->
     rows = _rows(dataset, key)
     if not rows:
         raise InputError(
-            f"{dataset} has no example with the key {key!r}; `show` lists some, provenance.parquet all."
+            f"{dataset} has no example with the key {key!r}; `show` lists some, "
+            "provenance.parquet all."
         )
     if copy is not None:
         split, copies = rows[0]["split"], [row["copy"] for row in rows]
@@ -99,7 +102,7 @@ def find(dataset: str, manifest: Manifest, key: str, copy: int | None = None) ->
 
 def first_keys(dataset: str, count: int, split: str = "train") -> list[str]:
     """Return the keys of the first originals of a split."""
-    table = pq.read_table(_provenance(dataset), columns=["key", "split", "copy"])
+    table = _provenance(dataset, columns=["key", "split", "copy"])
     chosen = table.filter(pc.and_(pc.equal(table["split"], split), pc.equal(table["copy"], 0)))
     return [str(key) for key in chosen["key"].slice(0, count).to_pylist()]
 
@@ -146,23 +149,26 @@ def describe_ops(row: dict[str, Any]) -> list[str]:
 
 
 def _rows(dataset: str, key: str) -> list[dict[str, Any]]:
-    table = pq.read_table(_provenance(dataset), filters=[("key", "=", key)])
-    rows: list[dict[str, Any]] = table.to_pylist()
+    rows: list[dict[str, Any]] = _provenance(dataset, filters=[("key", "=", key)]).to_pylist()
     return sorted(rows, key=lambda row: int(row["copy"]))
 
 
-def _provenance(dataset: str) -> Any:
+def _provenance(dataset: str, **selection: Any) -> pa.Table:
     path = files.join(dataset, store.PROVENANCE)
     try:
-        return io.BytesIO(files.read_bytes(path)) if files.is_remote(path) else open(path, "rb")
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or error}).") from error
+        with files.open_input(path) as file:
+            return pq.read_table(file, **selection)
+    except (OSError, pa.ArrowException) as error:
+        raise InputError(f"{path}: cannot be read ({error}); {_REPAIR}") from error
 
 
 def _stored(dataset: str, schema: ExampleSchema, row: dict[str, Any]) -> Stored:
     path = str(row["shard"])
-    records = read_shard(files.read_bytes(files.join(dataset, path)), path)
-    record = records[row["record"]]
+    try:
+        records = read_shard(files.read_bytes(files.join(dataset, path)), path)
+        record = records[row["record"]]
+    except (OSError, IndexError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); {_REPAIR}") from error
     features = decode_example(record)
     data = features[schema.feature][0]
     return Stored(

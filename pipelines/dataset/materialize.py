@@ -62,12 +62,12 @@ def materialize(
     output = plan.job.output
     files.make_folder(output)
     with _locked(output):
+        _clean(plan)
         existing = _existing(plan, stream)
         if existing is not None:
             return Outcome(
                 status="up_to_date", path=output, manifest=existing, resumed=0, seconds=0.0
             )
-        _clean(output)
         done = store.finished(plan.job, plan.tasks)
         if done:
             print(f"resuming: {len(done)} of {plan.shards} shards are finished", file=stream)
@@ -174,14 +174,29 @@ def _published(plan: Plan) -> Manifest:
     path = files.join(plan.job.output, MANIFEST)
     if not files.exists(path):
         raise FailedError("the run ended without a manifest; run the same command again to resume.")
-    return parse_manifest(files.read_bytes(path).decode("utf-8"), path)
+    return parse_manifest(files.read_bytes(path), path)
 
 
-def _clean(output: str) -> None:
-    """Delete what a killed run left half-written."""
+def _clean(plan: Plan) -> None:
+    """Delete what a killed run left half-written; refuse what is not this dataset's.
+
+    Raises:
+        InputError: A foreign file: readers that list the folder would take it for data.
+    """
+    output = plan.job.output
     for path in files.sizes(output):
         if path.rsplit("/", 1)[-1].startswith(files.TEMPORARY):
             files.remove(files.join(output, path))
+    foreign = [
+        path
+        for path in store.stray_files(output, store.expected_files(plan.job, plan.tasks))
+        if not path.startswith(f"{store.QUARANTINE}/")
+    ]
+    if foreign:
+        raise InputError(
+            f"{output} holds {foreign[0]!r}, which is no part of the dataset "
+            f"({len(foreign)} such files in all). Move them elsewhere."
+        )
 
 
 @contextlib.contextmanager
@@ -196,6 +211,7 @@ def _locked(output: str) -> Iterator[None]:
     lock = filelock.FileLock(path)
     try:
         lock.acquire(blocking=False)
+        path.write_text(f"{os.getpid()}\n")
     except filelock.Timeout as error:
         holder = path.read_text().strip() or "unknown"
         raise InputError(
@@ -203,11 +219,11 @@ def _locked(output: str) -> Iterator[None]:
             "or choose another --output."
         ) from error
     except OSError as error:
+        lock.release()
         raise InputError(
             f"cannot write in {output}: {error.strerror}. Choose another --output."
         ) from error
     try:
-        path.write_text(f"{os.getpid()}\n")
         yield
     finally:
         path.write_text("")

@@ -24,7 +24,8 @@ def summary(dataset: str, manifest: Manifest) -> str:
         f"{manifest.name}  {dataset}",
         f"  digest       {manifest.digest}",
         f"  fingerprint  {manifest.fingerprint}",
-        f"  examples     {manifest.examples:,} in {len(manifest.shards)} shards, {size / 1e6:,.1f} MB",
+        f"  examples     {manifest.examples:,} in {len(manifest.shards)} shards, "
+        f"{size / 1e6:,.1f} MB",
         f"  stored as    {manifest.schema.encoding}"
         + (f" {list(manifest.schema.image_shape)}" if manifest.schema.image_shape else ""),
     ]

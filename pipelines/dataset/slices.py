@@ -1,4 +1,4 @@
-"""The unit of work: one source slice becomes its shards, each a pure function of (recipe, slice, copy).
+"""The unit of work: one source slice becomes shards, pure functions of (recipe, slice, copy).
 
 A task reads its slice once and builds the shards that are still missing: the originals and each
 augmented copy of the training examples, the originals alone of eval and test examples.

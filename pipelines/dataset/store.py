@@ -119,9 +119,7 @@ def remaining(job: Job, tasks: Iterable[SliceTask], done: Iterable[str]) -> list
             if shard_path(job.schema, split, copy, task.number) not in names
         )
         if shards:
-            left.append(
-                SliceTask(task.source_split, task.number, task.start, task.stop, shards)
-            )
+            left.append(SliceTask(task.source_split, task.number, task.start, task.stop, shards))
     return left
 
 
@@ -134,6 +132,12 @@ def expected_shards(schema: ExampleSchema, tasks: Iterable[SliceTask]) -> list[s
     ]
     order = {"train": 0, "eval": 1, "test": 2}
     return [path for *_, path in sorted(keyed, key=lambda one: (order[one[0]], *one[1:]))]
+
+
+def expected_files(job: Job, tasks: Iterable[SliceTask]) -> list[str]:
+    """Return the paths of all that a dataset may hold besides its quarantine."""
+    more = [VOCABULARY] if job.schema.modality == "text" else []
+    return [*expected_shards(job.schema, tasks), SURVEY, PROVENANCE, *more]
 
 
 def collect_shards(job: Job, tasks: Iterable[SliceTask]) -> list[ShardInfo]:

@@ -46,8 +46,8 @@ def verify(dataset: str) -> Verdict:
             f"{dataset}: no {MANIFEST}, so no finished dataset. Name the folder that holds one."
         )
     try:
-        manifest = parse_manifest(files.read_bytes(path).decode("utf-8"), MANIFEST)
-    except (InputError, UnicodeDecodeError) as error:
+        manifest = parse_manifest(files.read_bytes(path), MANIFEST)
+    except InputError as error:
         return Verdict(False, [str(error)], None)
     entries: tuple[ShardInfo | FileInfo, ...] = (*manifest.shards, *manifest.files)
     have = files.sizes(dataset)

@@ -37,7 +37,7 @@ def open_source(recipe: Recipe) -> Source:
     """
     settings: dict[str, Any] = dict(recipe.source)
     kind = settings.pop("kind")
-    if kind not in SOURCES:
+    if not isinstance(kind, str) or kind not in SOURCES:
         raise InputError(unknown_name("source kind", kind, SOURCES), path=("source", "kind"))
     module = importlib.import_module(f"pipelines.dataset.sources.{SOURCES[kind].module}")
     try:
@@ -46,7 +46,7 @@ def open_source(recipe: Recipe) -> Source:
         raise error.under("source") from error
     if source.modality != recipe.modality:
         raise InputError(
-            f"the source holds {source.modality} examples, but the recipe says {recipe.modality!r}.",
+            f"the source holds {source.modality} examples, the recipe says {recipe.modality!r}.",
             path=("modality",),
         )
     for role in ("train", "test"):

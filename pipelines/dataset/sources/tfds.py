@@ -128,6 +128,18 @@ def prepare(config: Config) -> TfdsSource:
     folder = _prepared_folder(config, data_dir) or _download(config, data_dir)
     info = _read_json(files.join(folder, "dataset_info.json"))
     features = _read_json(files.join(folder, "features.json"))
+    try:
+        return _source(config, folder, info, features)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{folder}: dataset_info.json or features.json lacks what TFDS writes "
+            f"({type(error).__name__}: {error}). Prepare the dataset again."
+        ) from error
+
+
+def _source(
+    config: Config, folder: str, info: dict[str, Any], features: dict[str, Any]
+) -> TfdsSource:
     if info.get("fileFormat", "tfrecord") != "tfrecord":
         raise InputError(
             f"{folder} is stored as {info['fileFormat']}; prepare it with file_format tfrecord."
@@ -218,7 +230,9 @@ def _input_feature(config: Config, described: dict[str, Any]) -> tuple[Modality,
 
 
 def _label_feature(config: Config, described: dict[str, Any]) -> str:
-    labels = [n for n, s in described.items() if s.get("pythonClassName", "").endswith("ClassLabel")]
+    labels = [
+        n for n, s in described.items() if s.get("pythonClassName", "").endswith("ClassLabel")
+    ]
     if config.label is not None:
         if config.label not in labels:
             raise InputError(
@@ -295,5 +309,7 @@ def _load(path: str) -> tuple[memoryview, list[int]]:
     else:
         with open(path, "rb") as file:
             empty = os.fstat(file.fileno()).st_size == 0
-            data = memoryview(b"" if empty else mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+            data = memoryview(
+                b"" if empty else mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            )
     return data, index_records(data, path)
