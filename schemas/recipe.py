@@ -93,7 +93,8 @@ class Recipe:
     def _check_name(cls, name: str) -> str:
         if not _NAME.fullmatch(name):
             raise ValueError(
-                f"name must be 1-63 lower-case letters, digits and _ (it names a folder), not {name!r}"
+                "name must be 1-63 lower-case letters, digits and _ (it names a folder), "
+                f"not {name!r}"
             )
         return name
 

@@ -93,8 +93,8 @@ class TfdsSource:
                 data, offsets = _load(path)
                 if len(offsets) != count:
                     raise InputError(
-                        f"{path}: holds {len(offsets)} records, but dataset_info.json says {count}. "
-                        "Prepare the dataset again."
+                        f"{path}: holds {len(offsets)} records, but dataset_info.json says "
+                        f"{count}. Prepare the dataset again."
                     )
                 for i in range(low, high):
                     raw = record_at(data, offsets[i - first], path, i - first)
@@ -189,8 +189,9 @@ def _download(config: Config, data_dir: str) -> str:
     except Exception as error:  # TFDS, its HTTP client and Beam raise anything
         reason = textwrap.shorten(f"{type(error).__name__}: {error}", 160, placeholder=" ...")
         raise InputError(
-            f"{name} is not prepared under {data_dir} and could not be fetched ({reason}). Set TFDS_DATA_DIR (or source.data_dir) to a "
-            f"prepared TFDS directory, or run `tfds build {config.dataset}` where there is a network.",
+            f"{name} is not prepared under {data_dir} and could not be fetched ({reason}). "
+            "Set TFDS_DATA_DIR (or source.data_dir) to a prepared TFDS directory, or run "
+            f"`tfds build {config.dataset}` where there is a network.",
             path=("dataset",),
         ) from error
     return str(builder.data_dir)
@@ -215,7 +216,8 @@ def _input_feature(config: Config, described: dict[str, Any]) -> tuple[Modality,
     if config.feature is not None:
         if config.feature not in found:
             raise InputError(
-                f"the dataset has no image or text feature {config.feature!r}, only {sorted(found)}.",
+                f"the dataset has no image or text feature {config.feature!r}, "
+                f"only {sorted(found)}.",
                 path=("feature",),
             )
         return found[config.feature], config.feature
@@ -223,7 +225,8 @@ def _input_feature(config: Config, described: dict[str, Any]) -> tuple[Modality,
     choice = images or list(found)  # an image dataset often names its files in a text feature
     if len(choice) != 1:
         raise InputError(
-            f"the dataset has {len(choice)} candidate features {choice}; set source.feature to one.",
+            f"the dataset has {len(choice)} candidate features {choice}; "
+            "set source.feature to one.",
             path=("feature",),
         )
     return found[choice[0]], choice[0]
@@ -268,8 +271,8 @@ def _image_shape(spec: dict[str, Any], feature: str) -> tuple[int, int, int]:
     dimensions = tuple(int(d) for d in spec["image"]["shape"]["dimensions"])
     if len(dimensions) != 3 or min(dimensions) <= 0 or dimensions[2] not in (1, 3):
         raise InputError(
-            f"the images of {feature!r} have the shape {dimensions}; a fixed (height, width, 1 or 3) "
-            "is needed.",
+            f"the images of {feature!r} have the shape {dimensions}; a fixed "
+            "(height, width, 1 or 3) is needed.",
             path=("feature",),
         )
     return dimensions
