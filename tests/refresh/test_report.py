@@ -1,0 +1,175 @@
+"""Progress lines, the table, and the check that TFX acted on what the evidence says."""
+
+import io
+import json
+import os
+
+import pytest
+from tfx.types import standard_artifacts
+
+from pipelines import code_version
+from pipelines.quiet import quiet
+from pipelines.refresh_report import NodeEvent, NodeResult, build_report, node_progress, render
+from schemas.refresh import RefreshPlan, Stage, Thresholds
+from schemas.report import Check, GateDecision, NodeRow, PushRow, RefreshReport, StageRow
+
+
+def report(**changes):
+    rows = {
+        "recipe": "digits",
+        "profile": "smoke",
+        "dataset": "/data/digits",
+        "dataset_digest": "d" * 64,
+        "run": "2026-01-01T00:00:00",
+        "status": "pushed",
+        "seconds": 12.3,
+        "stages": (
+            StageRow(
+                name="teacher",
+                kind="train",
+                accuracy=0.9,
+                parameters=1_234,
+                bytes=56_789,
+                seconds=7.0,
+                cached=True,
+            ),
+        ),
+        "decisions": (
+            GateDecision(
+                gate="accuracy",
+                checks=(
+                    Check(
+                        measure="accuracy on test",
+                        kind="at_least",
+                        limit=0.8,
+                        value=0.85,
+                        examples=360,
+                    ),
+                ),
+            ),
+        ),
+        "push": PushRow(path="/serving/3", version=3, digest="a" * 64, pushed=True),
+        "nodes": (NodeRow(node="teacher", state="cached", seconds=0.1),),
+    }
+    return RefreshReport(**{**rows, **changes})
+
+
+def test_table_shows_stage_figures_gates_and_destination(tmp_path):
+    text = render(report(), path=tmp_path / "report.json")
+    (row,) = (line for line in text.splitlines() if line.startswith("teacher"))
+    assert row.split() == ["teacher", "train", "0.9000", "1,234", "56,789", "7.0", "cached"]
+    assert (
+        "accuracy passed   accuracy on test 0.8500 (n=360) meets the least allowed 0.8000" in text
+    )
+    assert "pushed (12 s) to /serving/3 (version 3, aaaaaaaaaaaa)" in text
+    assert str(tmp_path / "report.json") in text
+
+
+def test_nothing_new_says_what_ran_again(tmp_path):
+    same = report(status="nothing_new")
+    assert "all model stages cached" in render(same, path=tmp_path)
+
+
+def event(state, line="", seconds=0.0):
+    return NodeEvent(index=6, total=11, node="teacher", state=state, seconds=seconds, line=line)
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_progress_is_plain_lines_in_a_file():
+    stream = io.StringIO()
+    show = node_progress(stream)
+    for one in (event("running"), event("running", "epoch 1/2"), event("done", seconds=7.25)):
+        show(one)
+    assert [line.split() for line in stream.getvalue().splitlines()] == [
+        ["[", "6/11]", "teacher", "..."],
+        ["[", "6/11]", "teacher", "epoch", "1/2"],
+        ["[", "6/11]", "teacher", "done", "7.2", "s"],
+    ]
+
+
+def test_progress_keeps_one_line_per_node_on_a_terminal():
+    stream = Terminal()
+    show = node_progress(stream)
+    for one in (event("running"), event("running", "x" * 500), event("done", seconds=7.25)):
+        show(one)
+    assert stream.getvalue().count("\n") == 1
+    assert max(len(part) for part in stream.getvalue().split("\r")) <= 100
+
+
+def test_quiet_hides_what_is_written_to_the_descriptor_and_gives_it_back(capfd, tmp_path):
+    log = tmp_path / "deep" / "log"
+
+    def work():
+        with quiet(log=log) as terminal:
+            os.write(2, b"noise\n")
+            terminal.write("progress\n")
+            raise KeyError("through")
+
+    with pytest.raises(KeyError, match="through"):
+        work()
+    os.write(2, b"after\n")
+    assert capfd.readouterr().err == "progress\nafter\n"
+    assert log.read_text() == "noise\n"
+
+
+def test_quiet_hides_nothing_when_verbose(capfd):
+    with quiet(verbose=True):
+        os.write(2, b"noise\n")
+    assert capfd.readouterr().err == "noise\n"
+
+
+def test_code_version_follows_names_and_contents(tmp_path, monkeypatch):
+    monkeypatch.setattr(code_version, "_PROJECT", tmp_path)
+    seen = set()
+    for content in ("a = 1", "a = 2"):
+        for name in ("one.py", "two.py"):
+            (tmp_path / name).write_text(content)
+            seen.add(code_version.code_version([name]))
+    assert len(seen) == 4
+
+
+def test_stage_sources_are_all_of_components_but_the_gates():
+    sources = code_version.stage_sources()
+    assert {"components/stages.py", "components/models/image.py", "schemas/text.py"} <= set(sources)
+    assert not {"components/gate.py", "components/push.py", "components/shells.py"} & set(sources)
+
+
+def test_a_blessing_that_disagrees_with_its_evidence_fails_the_run(tmp_path):
+    model = standard_artifacts.Model()
+    model.uri = str(tmp_path / "model")
+    (tmp_path / "model" / "Format-Serving").mkdir(parents=True)
+    (tmp_path / "model" / "Format-Serving" / "saved_model.pb").write_bytes(bytes(600))
+    figures = {"name": "teacher", "kind": "train", "accuracy": 0.9, "parameters": 7}
+    figures |= {"bytes": 600, "seconds": 1.0}
+    (tmp_path / "model" / "stage.json").write_text(json.dumps(figures))
+    blessing = standard_artifacts.InfraBlessing()
+    blessing.set_int_custom_property("blessed", 1)
+    stage = Stage(name="teacher", kind="train", config=None)
+    plan = RefreshPlan(
+        model="image_resnet",
+        profile="smoke",
+        stages=(stage,),
+        push="teacher",
+        thresholds=Thresholds(accuracy=0.5, bytes=500),
+    )
+    made = build_report(
+        [
+            NodeResult(node="teacher", state="done", seconds=1.0, outputs={"model": [model]}),
+            NodeResult(
+                node="SizeGate", state="done", seconds=1.0, outputs={"blessing": [blessing]}
+            ),
+        ],
+        plan=plan,
+        recipe="digits",
+        dataset=tmp_path,
+        digest="d" * 64,
+        run="now",
+        seconds=2.0,
+        cause=None,
+    )
+    assert made.status == "failed"
+    assert "node SizeGate blessed the model, which disagrees" in made.error

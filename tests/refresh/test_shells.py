@@ -1,0 +1,113 @@
+"""The TFX components, each called with artifacts in a folder."""
+
+import json
+
+import pytest
+from tensorflow_metadata.proto.v0 import anomalies_pb2, statistics_pb2
+from tfx.types import standard_artifacts
+
+from components.push import PUSHED_NOW, live_model
+from components.shells import AtomicPusherExecutor, DataGate, SizeGate
+from schemas.errors import GateRefusal
+
+
+def artifact(kind, folder):
+    folder.mkdir(parents=True, exist_ok=True)
+    one = kind()
+    one.uri = str(folder)
+    return one
+
+
+@pytest.fixture
+def model(tmp_path):
+    one = artifact(standard_artifacts.Model, tmp_path / "model")
+    serving = tmp_path / "model" / "Format-Serving"
+    serving.mkdir()
+    (serving / "saved_model.pb").write_bytes(bytes(600))
+    (tmp_path / "model" / "stage.json").write_text(json.dumps({"parameters": 7}))
+    return one
+
+
+@pytest.mark.parametrize(("limit", "blessed"), [(599, 0), (600, 1)])
+def test_size_gate_blesses_by_the_bytes_that_ship(model, tmp_path, limit, blessed):
+    blessing = artifact(standard_artifacts.InfraBlessing, tmp_path / "blessing")
+    returned = SizeGate.test_call(
+        model=model,
+        blessing=blessing,
+        thresholds=json.dumps({"accuracy": 0.5, "bytes": limit}),
+        code_version="",
+    )
+    assert returned == {"size_bytes": 600}
+    assert blessing.get_int_custom_property("blessed") == blessed
+    decision = json.loads((tmp_path / "blessing" / "decision.json").read_text())
+    assert decision["blessed"] is bool(blessed)
+
+
+def validated(tmp_path, anomaly):
+    """Return the anomalies and statistics of one split, as TFX leaves them."""
+    anomalies = artifact(standard_artifacts.ExampleAnomalies, tmp_path / "anomalies")
+    statistics = artifact(standard_artifacts.ExampleStatistics, tmp_path / "statistics")
+    found = anomalies_pb2.Anomalies()
+    if anomaly:
+        found.anomaly_info["label"].short_description = "Out-of-range values"
+        found.anomaly_info["label"].description = "Unexpectedly high value: 9."
+    counted = statistics_pb2.DatasetFeatureStatisticsList()
+    counted.datasets.add(num_examples=90)
+    for one, name, message in (
+        (anomalies, "SchemaDiff.pb", found),
+        (statistics, "FeatureStats.pb", counted),
+    ):
+        folder = tmp_path / one.uri / "Split-train"
+        folder.mkdir()
+        (folder / name).write_bytes(message.SerializeToString())
+    return anomalies, statistics
+
+
+def test_data_gate_lets_clean_data_through(tmp_path):
+    anomalies, statistics = validated(tmp_path, anomaly=False)
+    returned = DataGate.test_call(anomalies=anomalies, statistics=statistics, code_version="")
+    assert returned == {"examples": 90}
+
+
+def test_data_gate_raises_on_an_anomaly_and_names_it(tmp_path):
+    anomalies, statistics = validated(tmp_path, anomaly=True)
+    with pytest.raises(GateRefusal, match="train: label: Out-of-range values .*high value: 9"):
+        DataGate.test_call(anomalies=anomalies, statistics=statistics, code_version="")
+
+
+def push(model, tmp_path, *, accuracy, size):
+    """Run the Pusher with those blessings and return its output artifact."""
+    blessings = {}
+    for key, kind, blessed in (
+        ("model_blessing", standard_artifacts.ModelBlessing, accuracy),
+        ("infra_blessing", standard_artifacts.InfraBlessing, size),
+    ):
+        blessings[key] = [artifact(kind, tmp_path / key)]
+        blessings[key][0].set_int_custom_property("blessed", blessed)
+    pushed = artifact(standard_artifacts.PushedModel, tmp_path / "pushed")
+    destination = {"filesystem": {"base_directory": str(tmp_path / "serving")}}
+    AtomicPusherExecutor().Do(
+        {"model": [model], **blessings},
+        {"pushed_model": [pushed]},
+        {
+            "push_destination": json.dumps(destination),
+            "custom_config": json.dumps({"record": {"recipe": "digits"}}),
+        },
+    )
+    return pushed
+
+
+@pytest.mark.parametrize(("accuracy", "size"), [(0, 1), (1, 0), (0, 0)])
+def test_pusher_wants_both_blessings(model, tmp_path, accuracy, size):
+    pushed = push(model, tmp_path, accuracy=accuracy, size=size)
+    assert pushed.get_int_custom_property("pushed") == 0
+    assert not (tmp_path / "serving").exists()
+
+
+def test_pusher_pushes_once(model, tmp_path):
+    for now in (1, 0):
+        pushed = push(model, tmp_path, accuracy=1, size=1)
+        assert pushed.get_int_custom_property("pushed") == 1
+        assert pushed.get_int_custom_property(PUSHED_NOW) == now
+    live = live_model(tmp_path / "serving")
+    assert (live.version, live.record["recipe"]) == (1, "digits")
