@@ -15,8 +15,9 @@ from typing import Any
 from benchmarks.commands import plan_of
 from benchmarks.result import Measured
 from benchmarks.timing import Cost, cost_of, cost_of_command, one_core
+from pipelines.dataset import store
 from pipelines.dataset.plan import Plan
-from pipelines.dataset.slices import SliceTask
+from pipelines.dataset.slices import SliceTask, read_slice
 
 FIGURES = {
     "images_per_s_core": ("images/s", "images written per CPU second, shard step"),
@@ -139,7 +140,6 @@ def _shard_step(plan: Plan, tasks: tuple[SliceTask, ...], output: Path) -> None:
     """Turn tasks into shards: the part of the pipeline that does what the loop does."""
     import apache_beam as beam
 
-    from pipelines.dataset.build import BuildSlices
     from pipelines.dataset.materialize import pipeline_options
 
     job = dataclasses.replace(plan.job, output=str(output))
@@ -148,7 +148,7 @@ def _shard_step(plan: Plan, tasks: tuple[SliceTask, ...], output: Path) -> None:
             pipeline
             | beam.Create(tasks, reshuffle=False)
             | beam.Reshuffle()
-            | beam.ParDo(BuildSlices(job))
+            | beam.Map(lambda task: len(store.run_task(job, task, read_slice(job, task))))
         )
 
 

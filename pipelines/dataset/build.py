@@ -14,8 +14,17 @@ from apache_beam.metrics import Metrics
 
 from pipelines.dataset import files, store
 from pipelines.dataset.plan import Plan
-from pipelines.dataset.slices import Job, SliceTask
-from pipelines.dataset.survey import Survey, Totals, encode_survey, finish, vocabulary
+from pipelines.dataset.slices import Job, SliceTask, read_slice
+from pipelines.dataset.survey import (
+    FindDuplicates,
+    MergeTotals,
+    Totals,
+    by_bucket,
+    encode_survey,
+    finish,
+    survey_slice,
+    vocabulary,
+)
 from schemas.errors import InputError
 from schemas.manifest import MANIFEST, Manifest, ShardInfo, dataset_digest
 
@@ -24,7 +33,11 @@ PROBLEMS = "problems.txt"
 
 
 class BuildSlices(beam.DoFn):  # type: ignore[misc]
-    """Builds and writes the shards of slice tasks; emits ``(shard paths, problem or None)``."""
+    """Reads each slice once, for the survey and for the shards that it still lacks.
+
+    Takes ``(task, its task with the missing shards alone, or None)``. Emits ``(shard paths, problem
+    or None)``, and tagged ``totals`` and ``hashes`` what `survey_slice` finds.
+    """
 
     def __init__(self, job: Job) -> None:
         """Keep what all tasks share."""
@@ -32,16 +45,23 @@ class BuildSlices(beam.DoFn):  # type: ignore[misc]
         self._examples = Metrics.counter("refinery", "examples")
         self._bytes = Metrics.counter("refinery", "bytes")
 
-    def process(self, element: SliceTask) -> Iterator[tuple[list[str], str | None]]:
-        """Run one task; bad input is a result, not an exception that a runner would retry."""
+    def process(self, element: tuple[SliceTask, SliceTask | None]) -> Iterator[Any]:
+        """Do one slice; bad input is a result, not an exception that a runner would retry."""
+        task, missing = element
         try:
-            infos = store.run_task(self._job, element)
+            data = read_slice(self._job, task)
         except InputError as error:
             yield [], str(error)
             return
-        self._examples.inc(sum(info.examples for info in infos))
-        self._bytes.inc(sum(info.bytes for info in infos))
-        yield [info.path for info in infos], None
+        if missing is not None:
+            infos = store.run_task(self._job, missing, data)
+            self._examples.inc(sum(info.examples for info in infos))
+            self._bytes.inc(sum(info.bytes for info in infos))
+            yield [info.path for info in infos], None
+        totals, hashes = survey_slice(data)
+        yield beam.pvalue.TaggedOutput("totals", totals)
+        for bucket in by_bucket(hashes).items():
+            yield beam.pvalue.TaggedOutput("hashes", bucket)
 
 
 class Materialize(beam.PTransform):  # type: ignore[misc]
@@ -59,27 +79,26 @@ class Materialize(beam.PTransform):  # type: ignore[misc]
         self._todo = list(todo)
 
     def expand(self, pcoll: Any) -> Any:
-        """Wire the survey, the shard tasks and the publication behind both."""
+        """Wire the shard tasks, the survey and the publication behind both."""
         plan = self._plan
-        built = (
+        missing = {(task.source_split, task.number): task for task in self._todo}
+        slices = [(task, missing.get((task.source_split, task.number))) for task in plan.tasks]
+        parts = (
             pcoll
-            | "Tasks" >> beam.Create(self._todo, reshuffle=False)
-            | "SpreadTasks" >> beam.Reshuffle()
-            | "BuildShards" >> beam.ParDo(BuildSlices(plan.job))
-        )
-        totals, groups = (
-            pcoll
-            | "Slices" >> beam.Create(list(plan.tasks), reshuffle=False)
+            | "Slices" >> beam.Create(slices, reshuffle=False)
             | "SpreadSlices" >> beam.Reshuffle()
-            | "Survey" >> Survey(plan.job)
+            | "BuildShards"
+            >> beam.ParDo(BuildSlices(plan.job)).with_outputs("totals", "hashes", main="built")
         )
+        totals = parts.totals | "Totals" >> beam.CombineGlobally(MergeTotals())
+        groups = parts.hashes | "FindDuplicates" >> FindDuplicates()
         return (
             pcoll
             | "Once" >> beam.Create([plan])
             | "Publish"
             >> beam.Map(
                 publish,
-                beam.pvalue.AsList(built),
+                beam.pvalue.AsList(parts.built),
                 beam.pvalue.AsSingleton(totals),
                 beam.pvalue.AsList(groups),
             )

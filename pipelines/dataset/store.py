@@ -22,10 +22,10 @@ from pipelines.dataset.records import read_shard
 from pipelines.dataset.slices import (
     Job,
     Shard,
+    SliceData,
     SliceTask,
     build_shard,
     encode_quarantine,
-    read_slice,
     shard_path,
 )
 from schemas.canonical import sha256
@@ -43,14 +43,17 @@ _INFO = b"beam_refinery.shard"
 _STAMP = b"beam_refinery.stamp"
 
 
-def run_task(job: Job, task: SliceTask) -> list[ShardInfo]:
+def run_task(job: Job, task: SliceTask, data: SliceData) -> list[ShardInfo]:
     """Build and write the shards of a task; running it again writes the same bytes.
 
+    Args:
+        job: What all tasks share.
+        task: The shards to build.
+        data: The task's slice, as `read_slice` returns it.
+
     Raises:
-        InputError: A bad record or a damaged source file.
         FailedError: The output cannot be written.
     """
-    data = read_slice(job, task)
     for split, bad in data.bad.items():
         if bad:
             name = f"{QUARANTINE}/Split-{split}-{task.source_split}-slice{task.number:04d}.tfrecord"

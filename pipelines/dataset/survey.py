@@ -9,7 +9,7 @@ import hashlib
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
@@ -17,7 +17,7 @@ from typing import Any
 import apache_beam as beam
 import numpy as np
 
-from pipelines.dataset.slices import Examples, Job, SliceTask, read_slice
+from pipelines.dataset.slices import Examples, Job, SliceData
 from schemas.text import OOV, tokens
 
 _BUCKETS = 64
@@ -53,11 +53,11 @@ class Totals:
         self.words.update(other.words)
 
 
-def survey_slice(job: Job, task: SliceTask) -> tuple[Totals, Hashes]:
+def survey_slice(data: SliceData) -> tuple[Totals, Hashes]:
     """Return a slice's totals and (content hash, split, key) of each of its examples."""
     totals = Totals()
     hashes: Hashes = []
-    for split, examples in read_slice(job, task).splits.items():
+    for split, examples in data.splits.items():
         totals.classes.update((split, int(label)) for label in examples.labels)
         pairs = zip(examples.values, examples.keys, strict=True)
         hashes += [(_content_hash(value), split, key) for value, key in pairs]
@@ -137,44 +137,24 @@ class MergeTotals(beam.CombineFn):  # type: ignore[misc]
         return accumulator
 
 
-class SurveySlices(beam.DoFn):  # type: ignore[misc]
-    """Emits a slice's `Totals` and, tagged ``hashes``, its content hashes by bucket."""
-
-    def __init__(self, job: Job) -> None:
-        """Keep what all slices share."""
-        self._job = job
-
-    def process(self, element: SliceTask) -> Iterator[Any]:
-        """Survey one slice."""
-        totals, hashes = survey_slice(self._job, element)
-        yield totals
-        buckets: dict[int, Hashes] = {}
-        for one in hashes:
-            buckets.setdefault(one[0][0] % _BUCKETS, []).append(one)
-        for bucket, some in buckets.items():
-            yield beam.pvalue.TaggedOutput("hashes", (bucket, some))
+def by_bucket(hashes: Hashes) -> dict[int, Hashes]:
+    """Return the hashes in groups such that equal examples of any slice share a bucket."""
+    buckets: dict[int, Hashes] = {}
+    for one in hashes:
+        buckets.setdefault(one[0][0] % _BUCKETS, []).append(one)
+    return buckets
 
 
-class Survey(beam.PTransform):  # type: ignore[misc]
-    """Slice tasks to a pair of PCollections: one `Totals`, and the groups of equal examples."""
+class FindDuplicates(beam.PTransform):  # type: ignore[misc]
+    """``(bucket, hashes)`` of all slices to the groups of equal examples."""
 
-    def __init__(self, job: Job) -> None:
-        """Keep what all slices share."""
-        super().__init__()
-        self._job = job
-
-    def expand(self, pcoll: Any) -> tuple[Any, Any]:
-        """Wire `survey_slice`, `MergeTotals` and `find_duplicates`."""
-        parts = pcoll | "Read" >> beam.ParDo(SurveySlices(self._job)).with_outputs(
-            "hashes", main="totals"
-        )
-        totals = parts.totals | "Sum" >> beam.CombineGlobally(MergeTotals())
-        groups = (
-            parts.hashes
+    def expand(self, pcoll: Any) -> Any:
+        """Wire `find_duplicates`."""
+        return (
+            pcoll
             | "ByContent" >> beam.GroupByKey()
             | "Duplicates" >> beam.FlatMap(_duplicates_in_bucket)
         )
-        return totals, groups
 
 
 def _duplicates_in_bucket(bucket: tuple[int, Iterable[Hashes]]) -> list[list[tuple[str, str]]]:

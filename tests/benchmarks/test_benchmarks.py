@@ -12,6 +12,7 @@ from benchmarks.result import Measured, Spread
 from pipelines.dataset import store
 from pipelines.dataset.images import decode_image
 from pipelines.dataset.records import decode_example, read_shard
+from pipelines.dataset.slices import read_slice
 from schemas.errors import FailedError, InputError
 from schemas.validation import validated
 
@@ -77,7 +78,7 @@ def test_quick_refresh_prints_the_declared_keys(capsys):
 
 def test_raw_loop_writes_the_same_examples_as_the_pipeline(tmp_path):
     plan = plan_of("digits", str(tmp_path / "dataset"), slices=1)
-    infos = store.run_task(plan.job, plan.tasks[0])
+    infos = store.run_task(plan.job, plan.tasks[0], read_slice(plan.job, plan.tasks[0]))
     raw_loop(plan.job, plan.tasks, tmp_path / "loop")
     for info in infos:
         name = f"{info.split}-copy{info.copy:02d}-{info.slice:04d}.tfrecord"
