@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.augment import registry
+from pipelines.augment.context import Context
 from pipelines.augment.draws import Draws
 from pipelines.augment.image import recolour, warp
 from pipelines.augment.params import Strength
@@ -56,21 +57,29 @@ def empty_trace(policy: Policy, count: int) -> Trace:
 
 
 def run_images(
-    policy: Policy, images: Images, draws: Draws, labels: NDArray[np.int64] | None
+    policy: Policy,
+    images: Images,
+    draws: Draws,
+    labels: NDArray[np.int64] | None,
+    context: Context,
 ) -> tuple[Images, Trace]:
     """Return the augmented copy of ``uint8[N, H, W, C]`` images, and its trace."""
     state = _ImageRows(images)
-    trace = _run(policy, state, draws, labels)
+    trace = _run(policy, state, draws, labels, context)
     state.settle(np.arange(len(images)))
     return state.images, trace
 
 
 def run_texts(
-    policy: Policy, texts: Sequence[str], draws: Draws, labels: NDArray[np.int64] | None
+    policy: Policy,
+    texts: Sequence[str],
+    draws: Draws,
+    labels: NDArray[np.int64] | None,
+    context: Context,
 ) -> tuple[list[str], Trace]:
     """Return the augmented copies of ``texts``, and their trace."""
     state = _TextRows(texts)
-    trace = _run(policy, state, draws, labels)
+    trace = _run(policy, state, draws, labels, context)
     return state.texts(), trace
 
 
@@ -92,8 +101,17 @@ def checked_texts(batch: Any) -> list[str]:
 
 
 class _RowsState(Protocol):
-    def apply(self, op: registry.Op, rows: Rows, params: Mapping[str, NDArray[Any]]) -> Trace:
-        """Apply ``op`` to some rows; return what else their trace should hold."""
+    def apply(
+        self,
+        op: registry.Op,
+        rows: Rows,
+        params: Mapping[str, NDArray[Any]],
+        given: Mapping[str, Any],
+    ) -> Trace:
+        """Apply ``op`` to some rows; return what else their trace should hold.
+
+        ``given`` is what the op needs besides its own rows.
+        """
 
 
 def _slots(policy: Policy) -> Iterator[tuple[str, Slot]]:
@@ -103,7 +121,11 @@ def _slots(policy: Policy) -> Iterator[tuple[str, Slot]]:
 
 
 def _run(
-    policy: Policy, state: _RowsState, draws: Draws, labels: NDArray[np.int64] | None
+    policy: Policy,
+    state: _RowsState,
+    draws: Draws,
+    labels: NDArray[np.int64] | None,
+    context: Context,
 ) -> Trace:
     count = len(draws)
     trace = empty_trace(policy, count)
@@ -123,7 +145,13 @@ def _run(
                 op, touched = call.resolved(), rows[picked]
                 of_call = stream.take(picked)
                 params = op.sample(of_call.stream(op.name), _strength(call, of_call))
-                measured = state.apply(op, touched, params)
+                supply = {
+                    "labels": None if labels is None else labels[touched],
+                    "ngrams": context.ngrams,
+                    "protect_names": policy.protect_names,
+                }
+                given = {need: supply[need] for need in op.needs}
+                measured = state.apply(op, touched, params, given)
                 trace[f"{name}.op"][touched] = op.name
                 for param, values in params.items():
                     stored = registry.as_stored(op.params[param], values)
@@ -169,9 +197,15 @@ class _ImageRows:
         self._fills: list[tuple[str, int]] = []
         self._fill = np.zeros(count, dtype=np.int64)
 
-    def apply(self, op: registry.Op, rows: Rows, params: Mapping[str, NDArray[Any]]) -> Trace:
+    def apply(
+        self,
+        op: registry.Op,
+        rows: Rows,
+        params: Mapping[str, NDArray[Any]],
+        given: Mapping[str, Any],
+    ) -> Trace:
         """Apply ``op`` to some rows, now or fused with what follows."""
-        settings = {name: setting.default for name, setting in op.settings.items()}
+        settings = op.setting_values()
         if op.kind == "affine":
             fill = (settings.pop("fill"), settings.pop("fill_value"))
             height, width = self.images.shape[1:3]
@@ -181,7 +215,7 @@ class _ImageRows:
             self._recolour_later(rows, op.kernel(**params, **settings))
         else:
             self.settle(rows)
-            self._store(rows, op.kernel(self._take(rows), **params, **settings))
+            self._store(rows, op.kernel(self._take(rows), **params, **settings, **given))
         return {}
 
     def settle(self, rows: Rows) -> None:
@@ -237,15 +271,20 @@ class _TextRows:
         self._texts = list(texts)
         self._documents: dict[int, Tokens] = {}
 
-    def apply(self, op: registry.Op, rows: Rows, params: Mapping[str, NDArray[Any]]) -> Trace:
+    def apply(
+        self,
+        op: registry.Op,
+        rows: Rows,
+        params: Mapping[str, NDArray[Any]],
+        given: Mapping[str, Any],
+    ) -> Trace:
         """Apply ``op`` to some documents."""
-        settings = {name: setting.default for name, setting in op.settings.items()}
         places = rows.tolist()
         for place in places:
             if place not in self._documents:
                 self._documents[place] = tokenize(self._texts[place])
         documents = [self._documents[place] for place in places]
-        changed, edits = op.kernel(documents, **params, **settings)
+        changed, edits = op.kernel(documents, **params, **op.setting_values(), **given)
         self._documents.update(zip(places, changed, strict=True))
         return {"edits": edits}
 

@@ -44,11 +44,15 @@ class Distribution(Protocol):
 
 @dataclass(frozen=True)
 class Uniform:
-    """A real number in ``[low, high]``; option form that pair, or one number for both ends."""
+    """A real number in ``[low, high]``; option form that pair, or one number for both ends.
+
+    An ``identity`` of None is for what changes nothing by itself, such as the direction of a blur
+    or the place of a hole: the whole range at every strength.
+    """
 
     low: float
     high: float
-    identity: float
+    identity: float | None
     limits: tuple[float, float] = (-256.0, 256.0)
     integer = False
 
@@ -73,6 +77,8 @@ class Uniform:
         return (low + high) / 2, (high - low) / math.sqrt(12)
 
     def _range(self, strength: Any) -> tuple[Any, Any]:
+        if self.identity is None:
+            return self.low, self.high
         low = self.identity + strength * (self.low - self.identity)
         return low, self.identity + strength * (self.high - self.identity)
 
@@ -104,6 +110,70 @@ class Symmetric:
 
     def _uniform(self) -> Uniform:
         return Uniform(self.centre - self.bound, self.centre + self.bound, self.centre)
+
+
+@dataclass(frozen=True)
+class Signed:
+    """The identity 0 plus or minus exactly ``bound``, each as often; option form ``bound``.
+
+    How RandAugment takes magnitudes: the strength scales the bound, only the sign is drawn.
+    """
+
+    bound: float
+    limit: float = 180.0
+    integer = False
+
+    def sample(self, draws: Draws, strength: Strength) -> NDArray[np.float64]:
+        """Return ``float64[N]``."""
+        signs = np.where(draws.uniform(1)[:, 0] < 0.5, -1.0, 1.0)
+        return signs * (np.rint(strength * np.float64(self.bound) * _STEPS) / _STEPS)
+
+    def override(self, value: Any) -> Signed:
+        """Return the distribution with another bound."""
+        return replace(self, bound=_number(value, 0.0, self.limit))
+
+    def describe(self) -> float:
+        """Return the bound."""
+        return float(self.bound)
+
+    def moments(self, strength: float) -> tuple[float, float]:
+        """Return mean and standard deviation."""
+        return 0.0, strength * self.bound
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """A ratio between 1 and ``bound`` or, as often, its inverse; option form ``bound``.
+
+    The ratio of the longer to the shorter is uniform. The identity is 1.
+    """
+
+    bound: float
+    limit: float = 16.0
+    integer = False
+
+    def sample(self, draws: Draws, strength: Strength) -> NDArray[np.float64]:
+        """Return ``float64[N]``."""
+        share, side = draws.uniform(2).T
+        ratio = 1.0 + (self.bound - 1.0) * strength * share
+        return np.rint(np.where(side < 0.5, ratio, 1.0 / ratio) * _STEPS) / _STEPS
+
+    def override(self, value: Any) -> Ratio:
+        """Return the distribution with another bound."""
+        return replace(self, bound=_number(value, 1.0, self.limit))
+
+    def describe(self) -> float:
+        """Return the bound."""
+        return float(self.bound)
+
+    def moments(self, strength: float) -> tuple[float, float]:
+        """Return mean and standard deviation."""
+        bound = 1.0 + (self.bound - 1.0) * strength
+        if bound == 1.0:
+            return 1.0, 0.0
+        mean = (1.0 + bound) / 4 + math.log(bound) / (bound - 1.0) / 2
+        square = (bound * bound + bound + 1.0) / 6 + 1.0 / bound / 2
+        return mean, math.sqrt(square - mean * mean)
 
 
 @dataclass(frozen=True)
@@ -198,11 +268,20 @@ class Seed:
 
 @dataclass(frozen=True)
 class Setting:
-    """A fixed, never random option: one of ``choices``, or a number within ``limits``."""
+    """A fixed, never random option: one of ``choices``, or a number within ``limits``.
+
+    Attributes:
+        default: The value.
+        choices: All allowed values.
+        limits: Least and greatest allowed number.
+        unnamed: The value that a policy's canonical mapping leaves out. A setting that is added
+            to an op names here what the op did without it, so that no fingerprint changes.
+    """
 
     default: Any
     choices: tuple[Any, ...] = ()
     limits: tuple[float, float] | None = None
+    unnamed: Any = None
 
     def override(self, value: Any) -> Setting:
         """Return the setting with ``value`` in place of the default.

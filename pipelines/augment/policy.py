@@ -12,13 +12,16 @@ In a recipe a policy is a preset with arguments, a list of slots, or weighted br
         - choose: [{op: blur_box, weight: 2}, {op: gaussian_noise, strength: 0.5, labels: [3]}]
     policy: {branches: [{weight: 2, slots: [...]}, {slots: [...]}]}
 
+A text policy also takes ``entities: protect | swap | off``: whether ops keep names as they are (the
+default), the same with names exchanged first (``entity_swap``), or treat them as any other word.
+
 Whatever else an op's mapping holds besides the words above overrides the bounds of its parameters.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, overload
 
@@ -26,6 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.augment import execute, presets, registry
+from pipelines.augment.context import Context
 from pipelines.augment.draws import Draws
 from pipelines.augment.params import Seed, check_share, check_strength
 from schemas.canonical import digest
@@ -33,6 +37,8 @@ from schemas.errors import InputError, unknown_name
 
 Images = NDArray[np.uint8]
 Trace = dict[str, NDArray[Any]]
+
+ENTITIES = ("protect", "swap", "off")
 
 
 @dataclass(frozen=True)
@@ -69,7 +75,7 @@ class OpCall:
         bounds = {
             name: value
             for name, value in op.defaults().items()
-            if not isinstance(op.params.get(name), Seed)
+            if not isinstance(op.params.get(name), Seed) and not op.is_unnamed(name)
         }
         labels = {} if self.labels is None else {"labels": list(self.labels)}
         if isinstance(self.strength, tuple):
@@ -115,10 +121,17 @@ class Branch:
 
 @dataclass(frozen=True)
 class Policy:
-    """What is done to every example; row ``i`` of any result depends on ``keys[i]`` alone."""
+    """What is done to every example; row ``i`` of any result depends on ``keys[i]`` alone.
+
+    Attributes:
+        modality: ``"image"`` or ``"text"``.
+        branches: One is drawn per example.
+        protect_names: Whether text ops leave names as they are.
+    """
 
     modality: registry.Modality
     branches: tuple[Branch, ...]
+    protect_names: bool = True
 
     def __post_init__(self) -> None:
         """Refuse ops of another modality."""
@@ -140,7 +153,13 @@ class Policy:
         ``parse_policy`` reads it back, and refuses it where an op has another version by now.
         """
         branches = [branch.to_json() for branch in self.branches]
-        return {"modality": self.modality, "branches": branches}
+        # Only what differs from a plain policy is named: it came later, and fingerprints stay.
+        entities = {} if self.protect_names else {"entities": "off"}
+        return {"modality": self.modality, "branches": branches} | entities
+
+    def needs(self) -> frozenset[str]:
+        """Return what the ops need besides the batch, names of ``registry.NEEDS``."""
+        return frozenset(need for call in self.calls() for need in call.resolved().needs)
 
     def resources(self) -> dict[str, str]:
         """Return the digest of each installed resource that the output depends on.
@@ -150,7 +169,7 @@ class Policy:
         """
         digests: dict[str, str] = {}
         for call in self.calls():
-            digests.update(call.resolved().resources())
+            digests.update(call.resolved().resource_digests())
         return digests
 
     def identity(self) -> str:
@@ -171,6 +190,7 @@ class Policy:
         seed: int,
         copy: int,
         labels: Sequence[int] | NDArray[np.integer] | None = ...,
+        context: Context | None = ...,
     ) -> tuple[Images, Trace]: ...
 
     @overload
@@ -182,6 +202,7 @@ class Policy:
         seed: int,
         copy: int,
         labels: Sequence[int] | NDArray[np.integer] | None = ...,
+        context: Context | None = ...,
     ) -> tuple[list[str], Trace]: ...
 
     def apply(
@@ -192,6 +213,7 @@ class Policy:
         seed: int,
         copy: int,
         labels: Sequence[int] | NDArray[np.integer] | None = None,
+        context: Context | None = None,
     ) -> tuple[Images | list[str], Trace]:
         """Return the ``copy``-th augmented copy of a batch, and what was done to each row.
 
@@ -200,7 +222,8 @@ class Policy:
             keys: One stable key per row.
             seed: Seed of the recipe, in ``[0, 2**64)``.
             copy: 0 returns the originals.
-            labels: Class index per row; needed where an op is limited to some labels.
+            labels: Class index per row; needed where an op is limited to some labels or needs them.
+            context: Models of the training split; needed where an op asks for one (see ``needs``).
 
         Returns:
             The batch (the given one itself where nothing was to be done) and the trace: one array
@@ -214,16 +237,17 @@ class Policy:
         if len(keys) != len(batch):
             raise InputError(f"a key per row is needed, got {len(keys)} for {len(batch)} rows")
         marks = self._checked_labels(labels, len(batch))
+        known = self._checked_context(context)
         draws = Draws.root(seed, keys, copy)
         if self.modality == "image":
             images = execute.checked_images(batch)
             if copy == 0 or not len(images):
                 return images, execute.empty_trace(self, len(images))
-            return execute.run_images(self, images, draws, marks)
+            return execute.run_images(self, images, draws, marks, known)
         texts = execute.checked_texts(batch)
         if copy == 0 or not texts:
             return texts, execute.empty_trace(self, len(texts))
-        return execute.run_texts(self, texts, draws, marks)
+        return execute.run_texts(self, texts, draws, marks, known)
 
     def _checked_labels(
         self, labels: Sequence[int] | NDArray[np.integer] | None, count: int
@@ -232,10 +256,20 @@ class Policy:
             limited = [call.op for call in self.calls() if call.labels is not None]
             if limited:
                 raise InputError(f"{limited[0]} is limited to some labels: pass labels=")
+            if "labels" in self.needs():
+                raise InputError("an op of the policy needs the label of each row: pass labels=")
             return None
         if len(labels) != count:
             raise InputError(f"a label per row is needed, got {len(labels)} for {count} rows")
         return np.asarray(labels, dtype=np.int64)
+
+    def _checked_context(self, context: Context | None) -> Context:
+        if "ngrams" in self.needs() and (context is None or context.ngrams is None):
+            raise InputError(
+                "an op of the policy needs the language models of the training split: "
+                "pass context=Context(ngrams=...)"
+            )
+        return context or Context()
 
 
 def parse_policy(mapping: Mapping[str, Any], modality: registry.Modality) -> Policy:
@@ -245,6 +279,9 @@ def parse_policy(mapping: Mapping[str, Any], modality: registry.Modality) -> Pol
         InputError: With the path of the offending key, e.g. ``("slots", 0, "probability")``.
     """
     _check_mapping(mapping, "a policy")
+    if "entities" in mapping:
+        rest = {key: value for key, value in mapping.items() if key != "entities"}
+        return _with_entities(parse_policy(rest, modality), mapping["entities"])
     if "preset" in mapping:
         return _parse_preset(mapping, modality)
     keys = {"slots", "modality"} if "slots" in mapping else {"branches", "modality"}
@@ -265,6 +302,21 @@ def parse_policy(mapping: Mapping[str, Any], modality: registry.Modality) -> Pol
         except InputError as error:
             raise error.under("branches", index) from None
     return Policy(modality, tuple(branches))
+
+
+def _with_entities(policy: Policy, entities: Any) -> Policy:
+    """Return ``policy`` with what it does to names: protect, swap (at first) or off."""
+    if policy.modality != "text":
+        raise InputError("entities is for text data only: remove it", path=("entities",))
+    if entities is False:  # how YAML reads a bare off
+        entities = "off"
+    if entities not in ENTITIES:
+        raise InputError(unknown_name("entities value", entities, ENTITIES), path=("entities",))
+    if entities == "swap":
+        first = Slot((OpCall("entity_swap"),), (1.0,))
+        branches = (replace(one, slots=(first, *one.slots)) for one in policy.branches)
+        return replace(policy, branches=tuple(branches))
+    return replace(policy, protect_names=entities == "protect")
 
 
 def _parse_preset(mapping: Mapping[str, Any], modality: registry.Modality) -> Policy:

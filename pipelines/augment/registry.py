@@ -15,6 +15,8 @@ tokens    ``(documents, **params) -> (documents, edits)``: lists of ``text.token
 
 Adjacent affine ops are fused into one interpolation and adjacent colour ops into one map; affine
 kernels therefore never see ``fill`` and ``fill_value``, settings that all of them have.
+
+Pixel and tokens kernels may ask for more than their own rows, by the names in ``NEEDS``.
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ from schemas.errors import InputError, unknown_name
 Modality = Literal["image", "text"]
 Kind = Literal["affine", "colour", "pixel", "tokens"]
 Kernel = Callable[..., Any]
-Resources = Callable[[], Mapping[str, str]]
+Resources = Callable[..., Mapping[str, str]]
 
 MODALITIES: tuple[Modality, ...] = ("image", "text")
 FILLS = ("nearest", "constant", "reflect", "wrap")
@@ -46,11 +48,19 @@ FILL_SETTINGS = {
     "fill_value": Setting(0, limits=(0, 255)),
 }
 RESERVED = frozenset({"op", "probability", "strength", "weight", "labels", "version", "edits"})
+NEEDS: Mapping[str, str] = MappingProxyType(
+    {
+        "labels": "``int64[N]``: the class index of each row",
+        "ngrams": "``text.ngrams.ClassModels`` of the training split, from the context",
+        "protect_names": "``bool``: whether the policy keeps names as they are",
+    }
+)
+"""What a kernel can ask for in ``needs=``; each arrives as a keyword argument of that name."""
 
 _OPS: dict[str, Op] = {}
 
 
-def _no_resources() -> Mapping[str, str]:
+def _no_resources(**_settings: Any) -> Mapping[str, str]:
     return {}
 
 
@@ -68,8 +78,10 @@ class Op:
         settings: Fixed options.
         kernel: The decorated function.
         summary: First line of the kernel's docstring.
-        resources: Returns the digest of each installed resource the output depends on, such as a
-            corpus; part of every recipe's fingerprint. Raises ``InputError`` if one is missing.
+        resources: Given the settings, returns the digest of each installed resource the output
+            depends on, such as a corpus; part of every recipe's fingerprint. Raises ``InputError``
+            if one is missing.
+        needs: What else the kernel takes, names of ``NEEDS``.
     """
 
     name: str
@@ -82,6 +94,7 @@ class Op:
     kernel: Kernel
     summary: str
     resources: Resources
+    needs: tuple[str, ...] = ()
 
     def sample(self, draws: Draws, strength: Strength) -> dict[str, NDArray[Any]]:
         """Return one array of N values per parameter, as used and as stored in provenance.
@@ -119,7 +132,20 @@ class Op:
     def defaults(self) -> dict[str, Any]:
         """Return the bounds and settings in the form that a recipe gives them in."""
         bounds = {name: param.describe() for name, param in self.params.items()}
-        return bounds | {name: setting.default for name, setting in self.settings.items()}
+        return bounds | self.setting_values()
+
+    def setting_values(self) -> dict[str, Any]:
+        """Return the value of each setting, as the kernel takes it."""
+        return {name: setting.default for name, setting in self.settings.items()}
+
+    def is_unnamed(self, option: str) -> bool:
+        """Tell whether ``option`` is a setting with its ``unnamed`` value."""
+        setting = self.settings.get(option)
+        return setting is not None and setting.default == setting.unnamed
+
+    def resource_digests(self) -> dict[str, str]:
+        """Return ``resources`` for the settings as they are."""
+        return dict(self.resources(**self.setting_values()))
 
 
 def image_op(
@@ -144,9 +170,11 @@ def text_op(
     params: Mapping[str, Distribution],
     settings: Mapping[str, Setting] = MappingProxyType({}),
     resources: Resources = _no_resources,
+    needs: tuple[str, ...] = (),
 ) -> Callable[[Kernel], Kernel]:
     """Register the decorated kernel as a text op (signature: see the module)."""
-    return _register(name, "text", family, "tokens", version, params, dict(settings), resources)
+    own = dict(settings)
+    return _register(name, "text", family, "tokens", version, params, own, resources, needs)
 
 
 def _register(
@@ -158,10 +186,14 @@ def _register(
     params: Mapping[str, Distribution],
     settings: Mapping[str, Setting],
     resources: Resources = _no_resources,
+    needs: tuple[str, ...] = (),
 ) -> Callable[[Kernel], Kernel]:
-    taken = RESERVED & {*params, *settings}
+    taken = (RESERVED | {*needs}) & {*params, *settings}
     if taken:
         raise ValueError(f"op {name!r}: {sorted(taken)} are words of the recipe: rename them")
+    for need in needs:
+        if need not in NEEDS:
+            raise ValueError(f"op {name!r}: {unknown_name('need', need, NEEDS)}")
 
     def decorate(kernel: Kernel) -> Kernel:
         if name in _OPS:
@@ -181,6 +213,7 @@ def _register(
             kernel=kernel,
             summary=lines[0],
             resources=resources,
+            needs=needs,
         )
         return kernel
 

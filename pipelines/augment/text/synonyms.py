@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,7 +87,7 @@ def synonym_table(strictness: str) -> Mapping[str, tuple[str, ...]]:
     return select_synonyms(wordnet(), strictness)
 
 
-def wordnet_digest() -> dict[str, str]:
+def wordnet_digest(**_settings: Any) -> dict[str, str]:
     """Return the digest of the WordNet in use: another WordNet is another augmentation."""
     return {NAME: wordnet().digest}
 
