@@ -177,6 +177,71 @@ class Ratio:
 
 
 @dataclass(frozen=True)
+class Signed:
+    """The identity 0 plus or minus exactly ``bound``, each as often; option form ``bound``.
+
+    How RandAugment takes magnitudes: the strength scales the bound, only the sign is drawn.
+    """
+
+    bound: float
+    limit: float = 180.0
+    integer = False
+
+    def sample(self, draws: Draws, strength: Strength) -> NDArray[np.float64]:
+        """Return ``float64[N]``."""
+        signs = np.where(draws.uniform(1)[:, 0] < 0.5, -1.0, 1.0)
+        values: NDArray[np.float64] = np.rint(signs * strength * self.bound * _STEPS) / _STEPS
+        return values
+
+    def override(self, value: Any) -> Signed:
+        """Return the distribution with another bound."""
+        return replace(self, bound=_number(value, 0.0, self.limit))
+
+    def describe(self) -> float:
+        """Return the bound."""
+        return float(self.bound)
+
+    def moments(self, strength: float) -> tuple[float, float]:
+        """Return mean and standard deviation."""
+        return 0.0, strength * self.bound
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """A ratio between 1 and ``bound`` or, as often, its inverse; option form ``bound``.
+
+    The ratio of the longer to the shorter is uniform. The identity is 1.
+    """
+
+    bound: float
+    limit: float = 16.0
+    integer = False
+
+    def sample(self, draws: Draws, strength: Strength) -> NDArray[np.float64]:
+        """Return ``float64[N]``."""
+        share, side = draws.uniform(2).T
+        ratio = 1.0 + (self.bound - 1.0) * strength * share
+        return np.rint(np.where(side < 0.5, ratio, 1.0 / ratio) * _STEPS) / _STEPS
+
+    def override(self, value: Any) -> Ratio:
+        """Return the distribution with another bound."""
+        return replace(self, bound=_number(value, 1.0, self.limit))
+
+    def describe(self) -> float:
+        """Return the bound."""
+        return float(self.bound)
+
+    def moments(self, strength: float) -> tuple[float, float]:
+        """Return mean and standard deviation."""
+        bound = 1.0 + (self.bound - 1.0) * strength
+        if bound == 1.0:
+            return 1.0, 0.0
+        mean = (1.0 + bound) / 4 + math.log(bound) / (bound - 1.0) / 2
+        square = (bound * bound + bound + 1.0) / 6 + 1.0 / bound / 2
+        return mean, math.sqrt(square - mean * mean)
+
+
+@dataclass(frozen=True)
 class Integers:
     """An integer in ``low .. high``, both included; option form ``[low, high]`` or one integer.
 

@@ -2,7 +2,16 @@ import numpy as np
 import pytest
 
 from pipelines.augment.draws import Draws
-from pipelines.augment.params import Flag, Integers, Seed, Setting, Symmetric, Uniform
+from pipelines.augment.params import (
+    Flag,
+    Integers,
+    Ratio,
+    Seed,
+    Setting,
+    Signed,
+    Symmetric,
+    Uniform,
+)
 from schemas.errors import InputError
 
 DRAWS = Draws.root(1, [str(i) for i in range(5_000)], 1)
@@ -15,6 +24,8 @@ DRAWS = Draws.root(1, [str(i) for i in range(5_000)], 1)
         (Symmetric(0.3, centre=1.0), 1.0),
         (Integers(2, 6, identity=0), 0),
         (Flag(0.7), 0),
+        (Signed(3.0), 0.0),
+        (Ratio(3.0), 1.0),
     ],
 )
 def test_strength_0_is_the_identity(param, identity):
@@ -28,6 +39,9 @@ def test_strength_0_is_the_identity(param, identity):
         (Uniform(2.0, 8.0, identity=0.0), 0.5, 1.0, 4.0),
         (Symmetric(0.4, centre=1.0), 1.0, 0.6, 1.4),
         (Symmetric(20.0), 0.25, -5.0, 5.0),
+        (Signed(20.0), 0.25, -5.0, 5.0),
+        (Ratio(5.0), 0.25, 0.5, 2.0),
+        (Uniform(0.0, 180.0, identity=None), 0.25, 0.0, 180.0),
         (Integers(-2, 6, identity=0, limits=(-9, 9)), 0.5, -1, 3),
     ],
 )
@@ -37,6 +51,27 @@ def test_strength_shrinks_the_range_towards_the_identity(param, strength, low, h
     assert values.max() == pytest.approx(high, abs=0.02 * (high - low))
     assert values.min() >= low - 2**-17
     assert values.max() <= high + 2**-17
+
+
+def test_signed_takes_nothing_but_the_ends():
+    values = Signed(0.3).sample(DRAWS, np.linspace(0.0, 1.0, len(DRAWS)))
+    assert np.abs(values) == pytest.approx(np.linspace(0.0, 0.3, len(DRAWS)), abs=2**-17)
+    assert (values > 0).mean() == pytest.approx(0.5, abs=0.03)
+
+
+@pytest.mark.parametrize(
+    ("param", "strength"), [(Signed(0.3), 0.5), (Ratio(4.0), 1.0), (Ratio(4.0), 0.3)]
+)
+def test_moments_are_those_of_what_is_drawn(param, strength):
+    values, (mean, spread) = param.sample(DRAWS, strength), param.moments(strength)
+    assert values.mean() == pytest.approx(mean, abs=4 * spread / len(DRAWS) ** 0.5)
+    assert values.std() == pytest.approx(spread, rel=0.04)
+
+
+def test_ratio_favours_neither_side():
+    values = Ratio(4.0).sample(DRAWS, 1.0)
+    assert np.median(np.maximum(values, 1 / values)) == pytest.approx(2.5, abs=0.1)
+    assert (values > 1).mean() == pytest.approx(0.5, abs=0.03)
 
 
 def test_values_are_exact_in_float32():
@@ -51,6 +86,8 @@ def test_options_replace_bounds():
     assert Integers(0, 1, identity=0).override([2, 3]).describe() == [2, 3]
     assert Integers(0, 1, identity=0).override(2).describe() == [2, 2]
     assert Flag().override(0.5).describe() == 0.5
+    assert Signed(1.0).override(2).describe() == 2.0
+    assert Ratio(2.0).override(4).describe() == 4.0
     assert Setting("a", choices=("a", "b")).override("b").default == "b"
     assert Setting(0, limits=(0, 255)).override(7).default == 7
     assert Setting(True).override(False).default is False
@@ -67,6 +104,8 @@ def test_options_replace_bounds():
         (Symmetric(1.0, limit=2.0), -1, r"must be in \[0, 2\], got -1"),
         (Symmetric(1.0), True, "must be a number"),
         (Integers(0, 1, identity=0), [0.5, 1], "two integers"),
+        (Signed(1.0, limit=2.0), 3, r"must be in \[0, 2\], got 3"),
+        (Ratio(2.0), 0.5, r"must be in \[1, 16\], got 0.5"),
         (Flag(), 1.5, r"must be in \[0, 1\]"),
         (Seed(), 3, "cannot be set"),
         (Setting("near", choices=("near", "far")), "fra", "Did you mean 'far'"),
