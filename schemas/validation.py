@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from schemas.errors import InputError, unknown_name
 
 T = TypeVar("T")
+_UNKNOWN_KEY = ("unexpected_keyword_argument", "extra_forbidden")
 
 
 def validated(kind: type[T], value: Any) -> T:
@@ -30,13 +31,15 @@ def validated(kind: type[T], value: Any) -> T:
 
 
 def _input_error(kind: type, error: ValidationError) -> InputError:
-    first = error.errors()[0]
+    problems = error.errors()
+    unknown = [one for one in problems if one["type"] in _UNKNOWN_KEY]
+    first = (unknown or problems)[0]  # a misspelt key explains the one that is missing
     path = tuple(first["loc"])
-    if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+    if unknown:
         valid = _names_at(kind, path[:-1])
         return InputError(unknown_name("key", path[-1], valid), path=path)
     if first["type"] in ("missing", "missing_argument"):
-        return InputError(f"the key {path[-1]!r} is missing; add it.", path=path)
+        return InputError(f"the key {path[-1]!r} is missing; add it.", path=path[:-1])
     message = first["msg"].removeprefix("Value error, ").rstrip(".")
     message = message[0].lower() + message[1:]
     if first["type"] not in ("refresh", "value_error"):

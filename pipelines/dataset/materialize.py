@@ -45,19 +45,20 @@ class Outcome:
 
 
 def materialize(
-    plan: Plan, beam_flags: Sequence[str] = (), *, stream: TextIO = sys.stderr
+    plan: Plan, beam_flags: Sequence[str] = (), *, stream: TextIO | None = None
 ) -> Outcome:
     """Build the dataset of a plan, or find it finished, or resume it.
 
     Args:
         plan: What to build.
         beam_flags: Flags for Beam (``--runner``, ``--direct_num_workers``, …).
-        stream: Where progress is written.
+        stream: Where progress is written; standard error by default.
 
     Raises:
         InputError: Bad records, damaged sources, wrong Beam flags, an output in use.
         FailedError: The run failed; what is finished is kept and resumed.
     """
+    stream = stream or sys.stderr
     options = pipeline_options(beam_flags)
     output = plan.job.output
     files.make_folder(output)

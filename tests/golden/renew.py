@@ -1,4 +1,7 @@
-"""``python -m tests.golden.renew [module ...]``: recompute golden files, all by default."""
+"""``python -m tests.golden.renew [module ...]``: recompute golden files, all by default.
+
+A module's ``compute()`` goes to ``<module>.json``; one with ``renew()`` writes its own files.
+"""
 
 import importlib
 import pkgutil
@@ -8,11 +11,14 @@ from tests import golden
 
 
 def main(names: list[str]) -> None:
-    for module in pkgutil.iter_modules(golden.__path__):
-        if module.name == "renew" or (names and module.name not in names):
+    for found in pkgutil.iter_modules(golden.__path__):
+        if found.name == "renew" or (names and found.name not in names):
             continue
-        compute = importlib.import_module(f"tests.golden.{module.name}").compute
-        print(golden.write(module.name, compute()))
+        module = importlib.import_module(f"tests.golden.{found.name}")
+        if hasattr(module, "renew"):
+            print(*module.renew(), sep="\n")
+        else:
+            print(golden.write(found.name, module.compute()))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,183 @@
+"""Recipes: what is wrong, where, and what to write instead."""
+
+import textwrap
+
+import pytest
+
+from schemas.errors import InputError
+from schemas.recipe import load_recipe, parse_recipe, shipped
+
+GOOD = textwrap.dedent(
+    """\
+    name: mine
+    modality: image
+    source:
+      kind: digits
+    policy:
+      slots:
+        - op: rotate
+          degrees: 10
+        - op: shift
+    splits:
+      test: null
+    """
+)
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    """Writes a recipe: the good one with lines replaced or added."""
+
+    def write(old="", new="", more=""):
+        if old not in GOOD:
+            raise ValueError(old)
+        path = tmp_path / "mine.yaml"
+        path.write_text(GOOD.replace(old, new, 1) + more)
+        return str(path)
+
+    return write
+
+
+def problem(path, *overrides):
+    with pytest.raises(InputError) as caught:
+        load_recipe(path, overrides)
+    return str(caught.value)
+
+
+def test_reads_a_recipe_and_its_defaults(recipe):
+    loaded = load_recipe(recipe()).recipe
+    assert (loaded.name, loaded.modality, loaded.source) == ("mine", "image", {"kind": "digits"})
+    assert (loaded.copies, loaded.slice_size, loaded.seed) == (3, 2000, 0)
+    assert loaded.splits.test is None
+    assert loaded.splits.eval_share == 0.2
+    assert loaded.on_bad_record == "fail"
+    assert loaded.refresh is None
+
+
+def test_shipped_recipes_are_valid_and_named_like_their_files():
+    assert {"cifar10", "digits", "imdb", "reviews_sample"} <= shipped().keys()
+    for name in shipped():
+        assert load_recipe(name).recipe.name == name
+
+
+@pytest.mark.parametrize(
+    ("more", "line", "parts"),
+    [
+        ("copies: many\n", 12, ["copies: input should be a valid integer", "got 'many'"]),
+        ("copies: 2.5\n", 12, ["copies:", "integer", "2.5"]),
+        ("copies: -1\n", 12, ["greater than or equal to 0", "got -1"]),
+        ("copies: 1000\n", 12, ["less than or equal to 999"]),
+        ("copies: true\n", 12, ["integer", "True"]),
+        ("seed: 9223372036854775808\n", 12, ["less than 9223372036854775808"]),
+        ("slice_size: 0\n", 12, ["greater than 0"]),
+        ("on_bad_record: skip\n", 12, ["'fail' or 'quarantine'", "got 'skip'"]),
+        ("image: png\n", 12, ["image:", "'png'"]),
+        ("image:\n  encoding: jpeg\n", 13, ["image.encoding:", "'png' or 'raw'", "'jpeg'"]),
+        ("survey: {vocabulary: 1}\n", 12, ["survey.vocabulary", "greater than or equal to 2"]),
+        ("copys: 3\n", 12, ["unknown key 'copys'", "Did you mean 'copies'?", "slice_size"]),
+        ("image:\n  encodin: png\n", 13, ["unknown key 'encodin'", "Did you mean 'encoding'?"]),
+        ("description: 3\n", 12, ["description", "valid string", "got 3"]),
+        ("a: 1\n", 12, ["unknown key 'a'", "Valid: copies,"]),
+    ],
+)
+def test_names_line_key_rule_and_value(recipe, more, line, parts):
+    path = recipe(more=more)
+    message = problem(path)
+    assert message.startswith(f"{path}:{line}: ")
+    for part in parts:
+        assert part in message
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "parts"),
+    [
+        ("name: mine\n", "", [":1:", "'name' is missing"]),
+        ("policy:\n", "polcy:\n", [":5:", "unknown key 'polcy'", "Did you mean 'policy'?"]),
+        ("  kind: digits\n", "  sort: digits\n", ["source needs a kind"]),
+        ("source:\n  kind: digits\n", "source: digits\n", [":3:", "source:", "'digits'"]),
+        ("  test: null\n", "  test: train\n", [":10:", "another source split"]),
+        ("  test: null\n", "  eval_share: 0\n", [":11:", "splits.eval_share", "greater than 0"]),
+        ("  test: null\n", "  eval_share: .nan\n", [":11:", "splits.eval_share", "nan"]),
+        (
+            "  test: null\n",
+            "  test: null\n  eval_share: 0.5\n  test_share: 0.5\n",
+            ["nothing is left to train"],
+        ),
+        ("name: mine\n", "name: ../up\n", [":1:", "lower-case letters", "'../up'"]),
+        ("name: mine\n", "name: 7\n", [":1:", "valid string", "7"]),
+        (GOOD, "- a list\n", ["a recipe is a mapping"]),
+        (GOOD, "", ["a recipe is a mapping"]),
+    ],
+)
+def test_names_what_the_rest_of_a_recipe_lacks(recipe, old, new, parts):
+    message = problem(recipe(old, new))
+    for part in parts:
+        assert part in message
+
+
+def test_unknown_recipe_lists_the_names_and_the_nearest():
+    message = problem("digit")
+    assert "unknown recipe 'digit'" in message
+    assert "Did you mean 'digits'?" in message
+    assert "cifar10, digits, imdb, reviews_sample" in message
+    assert "path of a .yaml file" in message
+
+
+@pytest.mark.parametrize("path", ["nowhere.yaml", "some/where", "."])
+def test_missing_file_is_said_to_be_missing(path):
+    message = problem(path)
+    assert "no such recipe file" in message or "unknown recipe" in message
+
+
+@pytest.mark.parametrize(
+    ("setting", "where"),
+    [
+        ("copies=1", lambda r: r.copies == 1),
+        ("splits.eval_share=0.25", lambda r: r.splits.eval_share == 0.25),
+        ("image.encoding=raw", lambda r: r.image.encoding == "raw"),
+        ("policy.slots.1.op=zoom", lambda r: r.policy["slots"][1] == {"op": "zoom"}),
+        ("policy.slots.0.degrees=5", lambda r: r.policy["slots"][0]["degrees"] == 5),
+        ("policy={preset: none}", lambda r: r.policy == {"preset": "none"}),
+        ("source.a.b=x=y", lambda r: r.source["a"] == {"b": "x=y"}),
+        ("description=2026-11-24", lambda r: r.description == "2026-11-24"),
+        ("splits.test=test", lambda r: r.splits.test == "test"),
+    ],
+)
+def test_set_overrides_one_value(recipe, setting, where):
+    loaded = load_recipe(recipe(), [setting])
+    assert where(loaded.recipe)
+    assert loaded.recipe.name == "mine"
+
+
+def test_later_overrides_win_and_all_are_recorded(recipe):
+    loaded = load_recipe(recipe(), ["copies=1", "copies=2"])
+    assert loaded.recipe.copies == loaded.content["copies"] == 2
+
+
+@pytest.mark.parametrize(
+    ("setting", "parts"),
+    [
+        ("copies", ["--set copies: must read key=value"]),
+        ("=1", ["must read key=value"]),
+        ("copies=lots", ["--set copies: ", "valid integer", "'lots'"]),
+        ("copys=1", ["--set copys", "Did you mean 'copies'?"]),
+        ("image.encodin=raw", ["--set image.encodin", "Did you mean 'encoding'?"]),
+        ("image={encoding: gif}", ["--set image: image.encoding: ", "'gif'"]),
+        ("policy.slots.2.op=zoom", ["'2'", "one of 2 entries"]),
+        ("policy.slots.-1.op=zoom", ["'-1'", "one of 2 entries"]),
+        ("policy.slots.x=zoom", ["'x'", "one of 2 entries"]),
+        ("copies=[1", ["not a plain YAML value"]),
+    ],
+)
+def test_wrong_override_is_named(recipe, setting, parts):
+    message = problem(recipe(), setting)
+    for part in parts:
+        assert part in message
+
+
+def test_content_is_what_a_manifest_can_be_read_from(recipe):
+    loaded = load_recipe(recipe(), ["copies=1"])
+    again = parse_recipe(loaded.content, origin="manifest.json")
+    assert again.recipe == loaded.recipe
+    loaded.content["copies"] = 7
+    assert again.content["copies"] == 1
