@@ -236,7 +236,7 @@ def get_corpora() -> None:
     command = [VENV_PYTHON, "-E", "-s", ROOT / "scripts" / "corpora.py"]
     done = subprocess.run(command, capture_output=True, text=True)
     for line in done.stdout.splitlines():
-        print(f"\nsetup: {line} ...", end="", flush=True)
+        print(f"\n  {line}", end="", flush=True)
     if done.returncode not in (0, 1):
         raise SetupError(f"scripts/corpora.py failed:\n{done.stderr}")
 

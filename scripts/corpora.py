@@ -43,8 +43,10 @@ def download(name: str) -> str:
         done = subprocess.run(command, capture_output=True, text=True, timeout=DOWNLOAD_LIMIT_S)
     except subprocess.TimeoutExpired:
         return f"no answer within {DOWNLOAD_LIMIT_S} s"
-    lines = done.stderr.strip().splitlines()
-    return "" if done.returncode == 0 else lines[-1] if lines else "the downloader failed"
+    if done.returncode == 0:
+        return ""
+    last = (done.stderr.strip().splitlines() or ["the downloader failed"])[-1]
+    return last.removeprefix("ValueError: ")
 
 
 def lexicographer_files(manual: Path) -> str:
@@ -104,7 +106,10 @@ def main() -> int:
             problem = f"NLTK does not find it in {DATA}"
         if problem:
             absent += 1
-            print(f"warning: no {name} corpus ({problem}); once there is a network: make corpora")
+            print(
+                f"warning: no {name} corpus, so nothing that needs it will run; once there is a"
+                f" network: make corpora. ({problem})"
+            )
         else:
             print(f"{name}: fetched from {source}")
     return 1 if absent else 0
