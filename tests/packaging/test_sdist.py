@@ -24,18 +24,6 @@ print(load_recipe("digits").recipe.name)
 print([name for name in ("tensorflow", "tfx") if name in sys.modules])
 """
 
-TASK = """
-import json, sys
-from pipelines.dataset import store
-from pipelines.dataset.plan import make_plan
-from schemas.recipe import load_recipe
-
-plan = make_plan(load_recipe("digits", ["slice_size=1000"]), sys.argv[1])
-for info in store.run_task(plan.job, plan.tasks[0]):
-    print(info.path, info.examples)
-"""
-
-
 @pytest.fixture(scope="module")
 def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build the source distribution from a copy of the sources."""
@@ -101,14 +89,10 @@ def test_light_install_holds_no_tensorflow(worker: Path, tmp_path: Path) -> None
     assert run([worker, "-c", code], cwd=tmp_path).strip() == "[None, None]"
 
 
-def test_worker_builds_a_shard(worker: Path, tmp_path: Path) -> None:
-    printed = run([worker, "-c", TASK, tmp_path], cwd=tmp_path)
-    assert "Split-train/copy00-slice0000.tfrecord" in printed
-
-
-def test_console_script_lists_recipes(worker: Path, tmp_path: Path) -> None:
-    printed = run([worker.parent / "beam-refinery", "list", "recipes"], cwd=tmp_path)
-    assert "digits" in printed
+def test_light_install_materializes(worker: Path, tmp_path: Path) -> None:
+    command = [worker.parent / "beam-refinery", "materialize", "digits", "--set", "copies=1"]
+    assert "digest " in run([*command, "--output", tmp_path], cwd=tmp_path)
+    assert list(tmp_path.glob("digits/*/Split-train/copy01-slice0000.tfrecord"))
 
 
 @pytest.mark.full
