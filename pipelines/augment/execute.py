@@ -164,8 +164,12 @@ def _run(
 def _strength(call: OpCall, draws: Draws) -> Strength:
     if not isinstance(call.strength, tuple):
         return call.strength
-    low, high = call.strength
-    return low + (high - low) * draws.stream("strength").uniform(1)[:, 0]
+    low, high = call.strength[:2]
+    stream = draws.stream("strength")
+    if len(call.strength) == 2:
+        return low + (high - low) * stream.uniform(1)[:, 0]
+    levels = int(call.strength[2])
+    return low + (high - low) * stream.integers(0, levels, 1)[:, 0] / (levels - 1)
 
 
 def _picks(

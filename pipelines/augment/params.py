@@ -22,6 +22,7 @@ from schemas.errors import InputError, unknown_name
 Values = NDArray[np.float64] | NDArray[np.int64]
 Strength = float | NDArray[np.float64]
 _STEPS = 65536.0
+_MOST_LEVELS = 65536
 
 
 class Distribution(Protocol):
@@ -85,112 +86,63 @@ class Uniform:
 
 @dataclass(frozen=True)
 class Symmetric:
-    """A real number in ``centre ± bound``, ``centre`` the identity; option form ``bound``."""
+    """A real number in ``centre ± bound``, ``centre`` the identity; option form ``bound``.
+
+    Two more forms: ``[low, high]``, the values themselves (``factor: [1.3, 1.3]`` is 1.3), and
+    ``[signed, bound]``, nothing but the two ends of the range (see ``Signed``).
+    """
 
     bound: float
     centre: float = 0.0
     limit: float = 180.0
+    signed: bool = False
     integer = False
 
     def sample(self, draws: Draws, strength: Strength) -> NDArray[np.float64]:
         """Return ``float64[N]``."""
-        return self._uniform().sample(draws, strength)
+        return self._drawn().sample(draws, strength)
 
-    def override(self, value: Any) -> Symmetric:
-        """Return the distribution with another bound."""
-        return replace(self, bound=_number(value, 0.0, self.limit))
+    def override(self, value: Any) -> Symmetric | Uniform:
+        """Return the distribution with another bound, or over ``[low, high]``."""
+        if not isinstance(value, list | tuple):
+            return replace(self, bound=_number(value, 0.0, self.limit), signed=False)
+        if len(value) == 2 and value[0] == "signed":
+            return replace(self, bound=_number(value[1], 0.0, self.limit), signed=True)
+        limits = (self.centre - self.limit, self.centre + self.limit)
+        low, high = _pair(value, limits)
+        return Uniform(low, high, identity=self.centre, limits=limits)
 
-    def describe(self) -> float:
+    def describe(self) -> Any:
         """Return the bound."""
-        return float(self.bound)
+        return ["signed", float(self.bound)] if self.signed else float(self.bound)
 
     def moments(self, strength: float) -> tuple[float, float]:
         """Return mean and standard deviation."""
-        return self._uniform().moments(strength)
+        return self._drawn().moments(strength)
 
-    def _uniform(self) -> Uniform:
+    def _drawn(self) -> Uniform | Signed:
+        if self.signed:
+            return Signed(self.bound, centre=self.centre)
         return Uniform(self.centre - self.bound, self.centre + self.bound, self.centre)
 
 
 @dataclass(frozen=True)
 class Signed:
-    """The identity 0 plus or minus exactly ``bound``, each as often; option form ``bound``.
+    """The identity ``centre`` plus or minus exactly ``bound``, each as often; option form ``bound``.
 
     How RandAugment takes magnitudes: the strength scales the bound, only the sign is drawn.
     """
 
     bound: float
     limit: float = 180.0
+    centre: float = 0.0
     integer = False
 
     def sample(self, draws: Draws, strength: Strength) -> NDArray[np.float64]:
         """Return ``float64[N]``."""
         signs = np.where(draws.uniform(1)[:, 0] < 0.5, -1.0, 1.0)
-        return signs * (np.rint(strength * np.float64(self.bound) * _STEPS) / _STEPS)
-
-    def override(self, value: Any) -> Signed:
-        """Return the distribution with another bound."""
-        return replace(self, bound=_number(value, 0.0, self.limit))
-
-    def describe(self) -> float:
-        """Return the bound."""
-        return float(self.bound)
-
-    def moments(self, strength: float) -> tuple[float, float]:
-        """Return mean and standard deviation."""
-        return 0.0, strength * self.bound
-
-
-@dataclass(frozen=True)
-class Ratio:
-    """A ratio between 1 and ``bound`` or, as often, its inverse; option form ``bound``.
-
-    The ratio of the longer to the shorter is uniform. The identity is 1.
-    """
-
-    bound: float
-    limit: float = 16.0
-    integer = False
-
-    def sample(self, draws: Draws, strength: Strength) -> NDArray[np.float64]:
-        """Return ``float64[N]``."""
-        share, side = draws.uniform(2).T
-        ratio = 1.0 + (self.bound - 1.0) * strength * share
-        return np.rint(np.where(side < 0.5, ratio, 1.0 / ratio) * _STEPS) / _STEPS
-
-    def override(self, value: Any) -> Ratio:
-        """Return the distribution with another bound."""
-        return replace(self, bound=_number(value, 1.0, self.limit))
-
-    def describe(self) -> float:
-        """Return the bound."""
-        return float(self.bound)
-
-    def moments(self, strength: float) -> tuple[float, float]:
-        """Return mean and standard deviation."""
-        bound = 1.0 + (self.bound - 1.0) * strength
-        if bound == 1.0:
-            return 1.0, 0.0
-        mean = (1.0 + bound) / 4 + math.log(bound) / (bound - 1.0) / 2
-        square = (bound * bound + bound + 1.0) / 6 + 1.0 / bound / 2
-        return mean, math.sqrt(square - mean * mean)
-
-
-@dataclass(frozen=True)
-class Signed:
-    """The identity 0 plus or minus exactly ``bound``, each as often; option form ``bound``.
-
-    How RandAugment takes magnitudes: the strength scales the bound, only the sign is drawn.
-    """
-
-    bound: float
-    limit: float = 180.0
-    integer = False
-
-    def sample(self, draws: Draws, strength: Strength) -> NDArray[np.float64]:
-        """Return ``float64[N]``."""
-        signs = np.where(draws.uniform(1)[:, 0] < 0.5, -1.0, 1.0)
-        values: NDArray[np.float64] = np.rint(signs * strength * self.bound * _STEPS) / _STEPS
+        ends = self.centre + signs * strength * self.bound
+        values: NDArray[np.float64] = np.rint(ends * _STEPS) / _STEPS
         return values
 
     def override(self, value: Any) -> Signed:
@@ -203,7 +155,7 @@ class Signed:
 
     def moments(self, strength: float) -> tuple[float, float]:
         """Return mean and standard deviation."""
-        return 0.0, strength * self.bound
+        return self.centre, strength * self.bound
 
 
 @dataclass(frozen=True)
@@ -374,16 +326,22 @@ def check_share(value: Any, name: str) -> None:
 
 
 def check_strength(value: Any) -> None:
-    """Refuse a strength that is neither a number from 0 to 1 nor an ordered pair of them."""
+    """Refuse a strength that is no share, ordered pair of shares, or pair and number of levels."""
     ends = value if isinstance(value, tuple) else (value, value)
-    if len(ends) != 2:
-        message = f"strength must be a number or a pair [low, high], got {list(ends)}"
+    if len(ends) not in (2, 3):
+        message = (
+            "strength must be a number or a pair [low, high] or [low, high, levels], "
+            f"got {list(ends)}"
+        )
         raise InputError(message, path=("strength",))
-    for end in ends:
+    for end in ends[:2]:
         check_share(end, "strength")
     if ends[0] > ends[1]:
         message = f"strength must be a pair [low, high] with low <= high, got {list(ends)}"
         raise InputError(message, path=("strength",))
+    if len(ends) == 3 and (type(ends[2]) is not int or not 2 <= ends[2] <= _MOST_LEVELS):
+        message = f"the levels of a strength must be an integer in [2, {_MOST_LEVELS}]"
+        raise InputError(f"{message}, got {ends[2]!r}", path=("strength",))
 
 
 def _number(value: Any, low: float, high: float) -> float:

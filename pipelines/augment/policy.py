@@ -48,14 +48,15 @@ class OpCall:
     Attributes:
         op: Registered name.
         probability: Share of the rows it is applied to, 0 to 1.
-        strength: Share of the declared range, 0 (identity) to 1; a pair to draw one per row.
+        strength: Share of the declared range, 0 (identity) to 1; a pair ``(low, high)`` to draw
+            one per row, ``(low, high, levels)`` to draw one of so many evenly spaced.
         options: ``(name, value)`` pairs that override parameter bounds and settings.
         labels: Only rows with one of these class indices; None for all.
     """
 
     op: str
     probability: float = 1.0
-    strength: float | tuple[float, float] = 1.0
+    strength: float | tuple[float, ...] = 1.0
     options: tuple[tuple[str, Any], ...] = ()
     labels: tuple[int, ...] | None = None
 
@@ -79,7 +80,7 @@ class OpCall:
         }
         labels = {} if self.labels is None else {"labels": list(self.labels)}
         if isinstance(self.strength, tuple):
-            strength: Any = [float(end) for end in self.strength]
+            strength: Any = [float(end) for end in self.strength[:2]] + list(self.strength[2:])
         else:
             strength = float(self.strength)
         call = {"op": op.name, "version": op.version, "probability": float(self.probability)}

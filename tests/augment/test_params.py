@@ -40,6 +40,7 @@ def test_strength_0_is_the_identity(param, identity):
         (Symmetric(0.4, centre=1.0), 1.0, 0.6, 1.4),
         (Symmetric(20.0), 0.25, -5.0, 5.0),
         (Signed(20.0), 0.25, -5.0, 5.0),
+        (Symmetric(0.8, centre=1.0, signed=True), 0.5, 0.6, 1.4),
         (Ratio(5.0), 0.25, 0.5, 2.0),
         (Uniform(0.0, 180.0, identity=None), 0.25, 0.0, 180.0),
         (Integers(-2, 6, identity=0, limits=(-9, 9)), 0.5, -1, 3),
@@ -79,6 +80,12 @@ def test_values_are_exact_in_float32():
     assert (values.astype(np.float32).astype(np.float64) == values).all()
 
 
+def test_signed_options_give_the_two_ends_alone():
+    values = Symmetric(0.5, centre=1.0, signed=True).sample(DRAWS, 0.5)
+    assert sorted(set(values.tolist())) == [0.75, 1.25]
+    assert (values > 1).mean() == pytest.approx(0.5, abs=0.04)
+
+
 def test_options_replace_bounds():
     assert Uniform(0, 1, identity=0).override([0.25, 0.5]).describe() == [0.25, 0.5]
     assert Uniform(0, 1, identity=0).override(0.25).describe() == [0.25, 0.25]
@@ -86,6 +93,11 @@ def test_options_replace_bounds():
     assert Integers(0, 1, identity=0).override([2, 3]).describe() == [2, 3]
     assert Integers(0, 1, identity=0).override(2).describe() == [2, 2]
     assert Flag().override(0.5).describe() == 0.5
+    assert Symmetric(1.0, centre=1.0).override([1.25, 1.5]) == Uniform(
+        1.25, 1.5, identity=1.0, limits=(-179.0, 181.0)
+    )
+    assert Symmetric(1.0).override(["signed", 3]).describe() == ["signed", 3.0]
+    assert Symmetric(1.0, signed=True).override(2).describe() == 2.0
     assert Signed(1.0).override(2).describe() == 2.0
     assert Ratio(2.0).override(4).describe() == 4.0
     assert Setting("a", choices=("a", "b")).override("b").default == "b"
@@ -103,6 +115,8 @@ def test_options_replace_bounds():
         (Uniform(0, 1, identity=0), float("nan"), "must be in"),
         (Symmetric(1.0, limit=2.0), -1, r"must be in \[0, 2\], got -1"),
         (Symmetric(1.0), True, "must be a number"),
+        (Symmetric(1.0), ["signed", -1], r"must be in \[0, 180\], got -1"),
+        (Symmetric(0.5, centre=1.0, limit=1.0), [-1, 1], r"must be in \[0, 2\], got -1"),
         (Integers(0, 1, identity=0), [0.5, 1], "two integers"),
         (Signed(1.0, limit=2.0), 3, r"must be in \[0, 2\], got 3"),
         (Ratio(2.0), 0.5, r"must be in \[1, 16\], got 0.5"),
