@@ -97,7 +97,8 @@ class Manifest:
 
 def dataset_digest(fingerprint: str, shards: Iterable[ShardInfo], files: Iterable[FileInfo]) -> str:
     """Return the digest over the fingerprint and every file's entry: path, content, counts."""
-    entries = sorted((asdict(one) for one in (*shards, *files)), key=lambda one: str(one["path"]))
+    entries = [*map(asdict, shards), *map(asdict, files)]
+    entries.sort(key=lambda one: str(one["path"]))
     return digest({"fingerprint": fingerprint, "files": entries})
 
 

@@ -74,7 +74,7 @@ def _refuse_the_unplain(text: str, path: Path) -> None:
     """Refuse anchors, aliases, tags and deep nesting from the events, before anything is built."""
     depth = 0
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
-        where = f"{path}:{event.start_mark.line + 1}"
+        where = f"{path}:{event.start_mark.line + 1 if event.start_mark else 1}"
         anchor, tag = getattr(event, "anchor", None), getattr(event, "tag", None)
         if anchor is not None:
             raise InputError(

@@ -168,6 +168,8 @@ def read_shard(data: bytes, path: str) -> list[bytes]:
         import zlib
 
         try:
+            if not data:  # to gzip an empty file is fine
+                raise EOFError("the file is empty")
             data = gzip.decompress(data)
         except (OSError, EOFError, zlib.error) as error:
             raise InputError(f"{path}: not a whole gzip file ({error}).") from error
