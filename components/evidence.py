@@ -30,13 +30,16 @@ def eval_config(thresholds: Thresholds) -> Any:
     """Return the ``tfma.EvalConfig`` whose evaluation `eval_report` reads.
 
     Accuracy with its floor (without a value threshold the Evaluator would write no blessing),
-    loss and count, over all examples together.
+    loss and count, over all examples together. TFMA computes in float32, so the floor is rounded
+    to it as well: a figure that meets the floor exactly passes.
     """
+    import numpy as np
     from tensorflow_model_analysis.proto import config_pb2 as tfma
 
     overall = tfma.SlicingSpec()
+    least = float(np.float32(thresholds.accuracy))
     floor = tfma.MetricThreshold(
-        value_threshold=tfma.GenericValueThreshold(lower_bound={"value": thresholds.accuracy})
+        value_threshold=tfma.GenericValueThreshold(lower_bound={"value": least})
     )
     return tfma.EvalConfig(
         model_specs=[
@@ -65,6 +68,8 @@ def eval_config(thresholds: Thresholds) -> Any:
 def eval_report(evaluation: Path, *, split: str) -> EvalReport:
     """Return the overall figures of a TFMA evaluation.
 
+    The accuracy is the exact share that TFMA's float32 stands for.
+
     Args:
         evaluation: Folder that the Evaluator wrote.
         split: Name of the split it evaluated.
@@ -80,10 +85,12 @@ def eval_report(evaluation: Path, *, split: str) -> EvalReport:
         raise FailedError(f"the evaluation in {evaluation} has no figures over all examples")
     values = overall[""][""]
     try:
+        examples = round(values[COUNT_METRIC]["doubleValue"])
+        correct = round(values[ACCURACY_METRIC]["doubleValue"] * examples)
         return EvalReport(
             split=split,
-            examples=int(values[COUNT_METRIC]["doubleValue"]),
-            accuracy=float(values[ACCURACY_METRIC]["doubleValue"]),
+            examples=examples,
+            accuracy=correct / examples,
             loss=float(values[LOSS_METRIC]["doubleValue"]),
         )
     except KeyError as error:

@@ -46,7 +46,7 @@ from schemas.errors import (
     RefineryError,
     unknown_name,
 )
-from schemas.manifest import Manifest, load_manifest
+from schemas.manifest import SPLITS, Manifest, load_manifest
 from schemas.recipe import Recipe
 from schemas.refresh import PROFILES, RefreshPlan, config_settings
 from schemas.report import RefreshReport
@@ -365,11 +365,17 @@ def _teller(progress: Progress, *, index: int, total: int, node: str) -> Callabl
 
 
 def _check_files(dataset: Path, manifest: Manifest) -> None:
-    """Refuse a dataset whose shards are not as long as its manifest says.
+    """Refuse a dataset that lacks a split, or whose shards are not as long as its manifest says.
 
     Raises:
-        InputError: naming the first such shard.
+        InputError: naming the split or the first such shard.
     """
+    for split in SPLITS:
+        if not any(one.examples for one in manifest.shards if one.split == split):
+            raise InputError(
+                f"a refresh needs examples in the splits {', '.join(SPLITS)}; {dataset} has none "
+                f"in {split}: give it a share in the recipe and materialize again"
+            )
     for shard in manifest.shards:
         path = dataset / shard.path
         size = path.stat().st_size if path.is_file() else None

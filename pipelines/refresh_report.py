@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -65,7 +66,6 @@ def node_progress(stream: TextIO) -> Progress:
     a plain line.
     """
     terminal = stream.isatty()
-    width = 99
 
     def show(event: NodeEvent) -> None:
         head = f"[{event.index:>2}/{event.total}] {event.node:<18} "
@@ -74,8 +74,8 @@ def node_progress(stream: TextIO) -> Progress:
         else:
             text = f"{head}{event.state:<7} {event.seconds:>7.1f} s"
         if terminal:
-            end = "" if event.state == RUNNING else "\n"
-            stream.write(f"\r{text[:width]:<{width}}{end}")
+            text = text[: shutil.get_terminal_size().columns - 1]
+            stream.write(f"\r\x1b[K{text}" + ("" if event.state == RUNNING else "\n"))
         else:
             stream.write(f"{text}\n")
         stream.flush()

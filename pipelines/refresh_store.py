@@ -17,6 +17,12 @@ from schemas.errors import FailedError, InputError
 from schemas.features import ExampleSchema
 
 _LOCK = ".refresh.lock"
+# TFX's outputs and system folders, and the temporary siblings that model stages write.
+_FOLDERS_OF_EXECUTION = (
+    "*/artifacts/*/*/{}",
+    "*/artifacts/*/*/.{}.*",
+    "*/artifacts/*/.system/*/{}",
+)
 
 
 @dataclass(frozen=True)
@@ -99,8 +105,9 @@ def heal(places: Places) -> None:
     """Bring the metadata in line with what is there, after a run that was cut off.
 
     To be called while `only_one` holds the root, when nothing can be running: executions that
-    claim to run are marked as failed and their unfinished folders removed; artifacts below the
-    root whose files are gone are marked as deleted, so that no cached result points to nothing.
+    claim to run are marked as failed and their unfinished folders removed; artifacts that nodes
+    produced and whose files are gone are marked as deleted, so that no cached result points to
+    nothing.
 
     Raises:
         FailedError: the metadata file is damaged.
@@ -123,13 +130,13 @@ def heal(places: Places) -> None:
             one
             for one in store.get_artifacts()
             if one.state == mlmd.Artifact.LIVE
-            and Path(one.uri).is_relative_to(places.root)
+            and not one.custom_properties["is_external"].int_value
             and not Path(one.uri).exists()
         ]
         for execution in abandoned:
             execution.last_known_state = mlmd.Execution.FAILED
-            for kind in ("*", ".system/*"):
-                for folder in places.root.glob(f"*/artifacts/*/{kind}/{execution.id}"):
+            for pattern in _FOLDERS_OF_EXECUTION:
+                for folder in places.root.glob(pattern.format(execution.id)):
                     shutil.rmtree(folder)
         for artifact in gone:
             artifact.state = mlmd.Artifact.DELETED

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 
 import pytest
 from tfx.types import standard_artifacts
@@ -97,7 +98,8 @@ def test_progress_keeps_one_line_per_node_on_a_terminal():
     for one in (event("running"), event("running", "x" * 500), event("done", seconds=7.25)):
         show(one)
     assert stream.getvalue().count("\n") == 1
-    assert max(len(part) for part in stream.getvalue().split("\r")) <= 100
+    lines = stream.getvalue().rstrip("\n").split("\r\x1b[K")
+    assert max(map(len, lines)) < shutil.get_terminal_size().columns
 
 
 def test_quiet_hides_what_is_written_to_the_descriptor_and_gives_it_back(capfd, tmp_path):

@@ -2,13 +2,18 @@
 
 import json
 
+import numpy as np
 import pytest
 from tensorflow_metadata.proto.v0 import anomalies_pb2, statistics_pb2
+from tensorflow_model_analysis.evaluators import metrics_validator
+from tensorflow_model_analysis.metrics import metric_types
 from tfx.types import standard_artifacts
 
+from components import evidence
 from components.push import PUSHED_NOW, live_model
 from components.shells import AtomicPusherExecutor, DataGate, SizeGate
 from schemas.errors import GateRefusal
+from schemas.refresh import Thresholds
 
 
 def artifact(kind, folder):
@@ -111,3 +116,12 @@ def test_pusher_pushes_once(model, tmp_path):
         assert pushed.get_int_custom_property(PUSHED_NOW) == now
     live = live_model(tmp_path / "serving")
     assert (live.version, live.record["recipe"]) == (1, "digits")
+
+
+@pytest.mark.parametrize(("correct", "examples"), [(47, 50), (344, 366), (7, 10), (9_399, 10_000)])
+def test_tfma_passes_the_limit_itself_and_refuses_one_example_less(correct, examples):
+    config = evidence.eval_config(Thresholds(accuracy=correct / examples, bytes=1))
+    key = metric_types.MetricKey(evidence.ACCURACY_METRIC)
+    for count, ok in ((correct, True), (correct - 1, False)):
+        figures = {key: np.float32(count / examples)}
+        assert metrics_validator.validate_metrics(((), figures), config).validation_ok is ok
