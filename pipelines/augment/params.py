@@ -48,20 +48,22 @@ class Uniform:
     """A real number in ``[low, high]``; option form that pair, or one number for both ends.
 
     An ``identity`` of None is for what changes nothing by itself, such as the direction of a blur
-    or the place of a hole: the whole range at every strength.
+    or the place of a hole: the whole range at every strength. Values are multiples of
+    ``1 / steps``.
     """
 
     low: float
     high: float
     identity: float | None
     limits: tuple[float, float] = (-256.0, 256.0)
+    steps: int = 65536
     integer = False
 
     def sample(self, draws: Draws, strength: Strength) -> NDArray[np.float64]:
         """Return ``float64[N]``."""
         low, high = self._range(strength)
         values: NDArray[np.float64] = low + (high - low) * draws.uniform(1)[:, 0]
-        return np.rint(values * _STEPS) / _STEPS
+        return np.rint(values * self.steps) / self.steps
 
     def override(self, value: Any) -> Uniform:
         """Return the distribution over ``[low, high]``."""
@@ -128,7 +130,7 @@ class Symmetric:
 
 @dataclass(frozen=True)
 class Signed:
-    """The identity ``centre`` plus or minus exactly ``bound``, each as often; option form ``bound``.
+    """Exactly ``centre + bound`` or, as often, ``centre - bound``; option form ``bound``.
 
     How RandAugment takes magnitudes: the strength scales the bound, only the sign is drawn.
     """
@@ -173,7 +175,8 @@ class Ratio:
         """Return ``float64[N]``."""
         share, side = draws.uniform(2).T
         ratio = 1.0 + (self.bound - 1.0) * strength * share
-        return np.rint(np.where(side < 0.5, ratio, 1.0 / ratio) * _STEPS) / _STEPS
+        values: NDArray[np.float64] = np.where(side < 0.5, ratio, 1.0 / ratio)
+        return np.rint(values * _STEPS) / _STEPS
 
     def override(self, value: Any) -> Ratio:
         """Return the distribution with another bound."""
@@ -197,12 +200,13 @@ class Ratio:
 class Integers:
     """An integer in ``low .. high``, both included; option form ``[low, high]`` or one integer.
 
-    Strength moves both ends towards the identity, rounded to the nearest integer.
+    Strength moves both ends towards the identity, rounded to the nearest integer; not at all where
+    the identity is None, as in ``Uniform``.
     """
 
     low: int
     high: int
-    identity: int
+    identity: int | None
     limits: tuple[int, int] = (0, 65536)
     integer = True
 
@@ -228,11 +232,45 @@ class Integers:
         return (low + high) / 2, math.sqrt(((high - low + 1) ** 2 - 1) / 12)
 
     def _range(self, strength: Any) -> tuple[Any, Any]:
+        if self.identity is None:
+            return self.low, self.high
         low, high = (
             np.floor(strength * (end - self.identity) + 0.5).astype(np.int64) + self.identity
             for end in (self.low, self.high)
         )
         return low, high
+
+
+@dataclass(frozen=True)
+class SymmetricIntegers:
+    """An integer in ``-bound .. bound``, 0 the identity; option form ``bound``."""
+
+    bound: int
+    limit: int = 512
+    integer = True
+
+    def sample(self, draws: Draws, strength: Strength) -> NDArray[np.int64]:
+        """Return ``int64[N]``."""
+        bound = self._bound(strength)
+        return draws.integers(-bound, bound + 1, 1)[:, 0]
+
+    def override(self, value: Any) -> SymmetricIntegers:
+        """Return the distribution with another bound."""
+        bound = _number(value, 0, self.limit)
+        if bound != int(bound):
+            raise InputError(f"must be an integer, got {value!r}")
+        return replace(self, bound=int(bound))
+
+    def describe(self) -> int:
+        """Return the bound."""
+        return self.bound
+
+    def moments(self, strength: float) -> tuple[float, float]:
+        """Return mean and standard deviation."""
+        return 0.0, math.sqrt(((2 * int(self._bound(strength)) + 1) ** 2 - 1) / 12)
+
+    def _bound(self, strength: Strength) -> NDArray[np.int64]:
+        return np.floor(np.asarray(strength) * self.bound + 0.5).astype(np.int64)
 
 
 @dataclass(frozen=True)

@@ -158,7 +158,7 @@ def image_op(
     settings: Mapping[str, Setting] = MappingProxyType({}),
 ) -> Callable[[Kernel], Kernel]:
     """Register the decorated kernel as an image op (signatures: see the module)."""
-    own = dict(settings) | (FILL_SETTINGS if kind == "affine" else {})
+    own = (FILL_SETTINGS if kind == "affine" else {}) | dict(settings)
     return _register(name, "image", family, kind, version, params, own)
 
 

@@ -10,6 +10,7 @@ from pipelines.augment.params import (
     Setting,
     Signed,
     Symmetric,
+    SymmetricIntegers,
     Uniform,
 )
 from schemas.errors import InputError
@@ -26,6 +27,7 @@ DRAWS = Draws.root(1, [str(i) for i in range(5_000)], 1)
         (Flag(0.7), 0),
         (Signed(3.0), 0.0),
         (Ratio(3.0), 1.0),
+        (SymmetricIntegers(4), 0),
     ],
 )
 def test_strength_0_is_the_identity(param, identity):
@@ -42,6 +44,8 @@ def test_strength_0_is_the_identity(param, identity):
         (Signed(20.0), 0.25, -5.0, 5.0),
         (Symmetric(0.8, centre=1.0, signed=True), 0.5, 0.6, 1.4),
         (Ratio(5.0), 0.25, 0.5, 2.0),
+        (SymmetricIntegers(4), 0.375, -2, 2),
+        (Integers(1, 3, identity=None), 0.25, 1, 3),
         (Uniform(0.0, 180.0, identity=None), 0.25, 0.0, 180.0),
         (Integers(-2, 6, identity=0, limits=(-9, 9)), 0.5, -1, 3),
     ],
@@ -99,6 +103,7 @@ def test_options_replace_bounds():
     assert Symmetric(1.0).override(["signed", 3]).describe() == ["signed", 3.0]
     assert Symmetric(1.0, signed=True).override(2).describe() == 2.0
     assert Signed(1.0).override(2).describe() == 2.0
+    assert SymmetricIntegers(4).override(6).describe() == 6
     assert Ratio(2.0).override(4).describe() == 4.0
     assert Setting("a", choices=("a", "b")).override("b").default == "b"
     assert Setting(0, limits=(0, 255)).override(7).default == 7
@@ -119,6 +124,7 @@ def test_options_replace_bounds():
         (Symmetric(0.5, centre=1.0, limit=1.0), [-1, 1], r"must be in \[0, 2\], got -1"),
         (Integers(0, 1, identity=0), [0.5, 1], "two integers"),
         (Signed(1.0, limit=2.0), 3, r"must be in \[0, 2\], got 3"),
+        (SymmetricIntegers(4), 1.5, "must be an integer, got 1.5"),
         (Ratio(2.0), 0.5, r"must be in \[1, 16\], got 0.5"),
         (Flag(), 1.5, r"must be in \[0, 1\]"),
         (Seed(), 3, "cannot be set"),

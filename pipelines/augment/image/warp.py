@@ -7,6 +7,7 @@ so that a single ``cv2.remap`` (its fixed-point path: 5 fractional bits) serves 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import cv2
@@ -24,7 +25,9 @@ LARGEST_SIDE = 32_000
 
 _BITS = 14
 _SUBPIXEL_BITS = 5
-_SUBPIXELS = 1 << _SUBPIXEL_BITS
+SUBPIXELS = 1 << _SUBPIXEL_BITS
+"""Into so many parts a pixel is divided."""
+
 _LARGEST_COEFFICIENT = 1 << 10
 _LARGEST_OFFSET = 1 << 20
 _CHUNK_PIXELS = 1 << 16
@@ -55,6 +58,36 @@ def warp(images: Images, matrices: Matrices, *, fill: str, fill_value: int = 0) 
     Raises:
         InputError: If a side is longer than ``LARGEST_SIDE``.
     """
+    height, width = images.shape[1:3]
+    coefficients = _fixed_point(matrices, height, width)
+
+    def affine(part: slice) -> tuple[Coordinates, Coordinates]:
+        x, y = (_coordinates(coefficients[part, axis], height, width) for axis in (0, 1))
+        return x, y
+
+    return resample(images, affine, fill=fill, fill_value=fill_value)
+
+
+def resample(
+    images: Images,
+    coordinates: Callable[[slice], tuple[Coordinates, Coordinates]],
+    *,
+    fill: str,
+    fill_value: int = 0,
+) -> Images:
+    """Return ``images`` resampled bilinearly at any coordinates.
+
+    Args:
+        images: ``uint8[N, H, W, C]``, C of 1 or 3, contiguous.
+        coordinates: Returns, for some consecutive images, the x and the y of the input pixel of
+            every output pixel: new ``int32[n, H, W]`` or ``int64``, in units of
+            ``1 / SUBPIXELS`` of a pixel, ``(0, 0)`` the middle of the first pixel.
+        fill: What lies outside, as in ``warp``.
+        fill_value: Grey level for ``constant``.
+
+    Raises:
+        InputError: If a side is longer than ``LARGEST_SIDE``.
+    """
     count, height, width = images.shape[:3]
     if max(height, width) > LARGEST_SIDE:
         raise InputError(
@@ -63,20 +96,19 @@ def warp(images: Images, matrices: Matrices, *, fill: str, fill_value: int = 0) 
         )
     padded = _pad(images, fill, fill_value)
     rows, columns = padded.shape[1:3]
-    coefficients = _fixed_point(matrices, height, width)
     warped = np.empty_like(images, order="C")
     chunk = max(1, min(_CHUNK_PIXELS // (height * width), (1 << 15) // rows - 1))
     for start in range(0, count, chunk):
         part = slice(start, min(start + chunk, count))
         size = part.stop - start
-        x = _inside(_coordinates(coefficients[part, 0], height, width), width, fill)
-        y = _inside(_coordinates(coefficients[part, 1], height, width), height, fill)
+        x, y = coordinates(part)
+        x, y = _inside(x, width, fill), _inside(y, height, fill)
         pixel = np.empty((size, height, width, 2), np.int16)
         pixel[..., 0] = x >> _SUBPIXEL_BITS
         tops = np.arange(0, size * rows, rows, dtype=y.dtype)
         pixel[..., 1] = (y >> _SUBPIXEL_BITS) + tops[:, None, None]
-        x &= _SUBPIXELS - 1
-        y &= _SUBPIXELS - 1
+        x &= SUBPIXELS - 1
+        y &= SUBPIXELS - 1
         y <<= _SUBPIXEL_BITS
         x |= y
         cv2.remap(
@@ -122,19 +154,19 @@ def _coordinates(coefficients: NDArray[np.int64], height: int, width: int) -> Co
 def _inside(coordinates: Coordinates, side: int, fill: str) -> Coordinates:
     """Move coordinates (in subpixels, changed in place) into the image that ``_pad`` made."""
     if fill == "wrap":
-        coordinates %= side * _SUBPIXELS
+        coordinates %= side * SUBPIXELS
         return coordinates
     if fill == "constant":
-        coordinates += _SUBPIXELS
-        return np.clip(coordinates, 0, (side + 1) * _SUBPIXELS, out=coordinates)
+        coordinates += SUBPIXELS
+        return np.clip(coordinates, 0, (side + 1) * SUBPIXELS, out=coordinates)
     if fill == "reflect":
-        half = _SUBPIXELS // 2
-        period = 2 * side * _SUBPIXELS
+        half = SUBPIXELS // 2
+        period = 2 * side * SUBPIXELS
         coordinates += half
         coordinates %= period
         np.minimum(coordinates, period - coordinates, out=coordinates)
         coordinates -= half
-    return np.clip(coordinates, 0, (side - 1) * _SUBPIXELS, out=coordinates)
+    return np.clip(coordinates, 0, (side - 1) * SUBPIXELS, out=coordinates)
 
 
 def _pad(images: Images, fill: str, fill_value: int) -> Images:

@@ -8,22 +8,12 @@ from scipy import ndimage
 
 from pipelines.augment import registry
 from pipelines.augment.draws import Draws
-from pipelines.augment.image import warp
 from pipelines.augment.image.noise import NORMAL_BITS, normal_field, normal_table
 from pipelines.augment.image.recolour import recolour
+from tests.augment.image.apply import GRID, moved
 from tests.augment.support import images
 
-GRID = np.array([[10, 20, 30], [40, 50, 60], [70, 80, 90]], dtype=np.uint8)
 TABLE_SHA256 = "1ea009ce409dac97d6bd609266910f809c5fb912f78e16bd89145b08174d6fc5"
-
-
-def moved(name, image, **params):
-    """Apply an affine op with given parameters to one grey image."""
-    batch = np.asarray(image, dtype=np.uint8)[None, :, :, None]
-    height, width = batch.shape[1:3]
-    arrays = {key: np.array([value]) for key, value in params.items()}
-    matrices = registry.get(name).kernel(height=height, width=width, **arrays)
-    return warp.warp(batch, matrices, fill="nearest")[0, :, :, 0]
 
 
 def coloured(name, pixel, **params):
