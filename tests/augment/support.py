@@ -43,7 +43,7 @@ def keys(count: int) -> list[str]:
 
 
 def batch_for(op: registry.Op, count: int) -> Any:
-    return images(count, (16, 12, 3)) if op.modality == "image" else texts(count)
+    return images(count, (24, 16, 3)) if op.modality == "image" else texts(count)
 
 
 def rows(batch: Any, indices: Sequence[int]) -> Any:

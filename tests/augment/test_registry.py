@@ -36,8 +36,8 @@ import numpy as np
 from pipelines.augment.params import Flag
 from pipelines.augment.registry import image_op
 
-@image_op("invert", family="colour", kind="pixel", version=1, params={"on": Flag()})
-def invert(images, *, on):
+@image_op("found", family="colour", kind="pixel", version=1, params={"on": Flag()})
+def found(images, *, on):
     """Invert grey levels."""
     return np.where(on[:, None, None, None] == 1, 255 - images, images)
 '''
@@ -45,7 +45,7 @@ def invert(images, *, on):
     path = [*pipelines.augment.image.__path__, str(tmp_path)]
     monkeypatch.setattr(pipelines.augment.image, "__path__", path)
     try:
-        assert registry.get("invert").summary == "Invert grey levels."
+        assert registry.get("found").summary == "Invert grey levels."
     finally:
         del sys.modules["pipelines.augment.image.found_by_itself"]
 
