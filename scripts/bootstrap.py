@@ -14,6 +14,7 @@ system's libraries.
 import ast
 import fcntl
 import hashlib
+import importlib.util
 import json
 import os
 import platform
@@ -127,8 +128,26 @@ def digest(*parts: str | bytes) -> str:
 
 
 def make_interpreter() -> None:
-    """Make the empty environment; on an old glibc its interpreter must be a copy to be patched."""
-    run([sys.executable, "-I", "-m", "venv", "--copies", VENV])
+    """Make the environment, its interpreter a copy that can be patched, and give it pip."""
+    command = [sys.executable, "-I", "-m", "venv", "--copies", VENV]
+    ensurepip = importlib.util.find_spec("ensurepip")
+    if ensurepip and ensurepip.origin:
+        run(command)
+        return
+    # Debian keeps pip out of its Python; the package that holds its wheel can be had without root.
+    run([*command, "--without-pip"])
+    files = VENV / "pip-wheel"
+    try:
+        unpack(["python3-pip-whl"], release=RUNTIME_RELEASE, work=VENV / "apt", target=files)
+    except DebianError as error:
+        version = f"{sys.version_info.major}.{sys.version_info.minor}"
+        raise SetupError(
+            f"{sys.executable} has no ensurepip, and pip could not be taken from Debian's packages:"
+            f" {error}\nInstall it (on Ubuntu: apt install python{version}-venv), or set PYTHON."
+        ) from error
+    (wheel,) = files.rglob("pip-*.whl")
+    run([VENV_PYTHON, "-I", wheel / "pip", "install", "--quiet", "--no-index", wheel])
+    shutil.rmtree(files)
 
 
 def install_tools() -> None:
@@ -182,7 +201,7 @@ def pip_settings() -> dict[str, str]:
     settings: dict[str, str] = {}
     for section in ("global", "install", ":env:"):  # the later ones win
         for name, value in re.findall(rf"(?m)^{section}\.([\w-]+)=(.+)$", listing):
-            settings[name] = str(ast.literal_eval(value))
+            settings[name] = " ".join(str(ast.literal_eval(value)).split())
     return settings
 
 

@@ -17,6 +17,7 @@ from debian_packages import DebianError, unpack
 
 DATA = Path(sys.prefix) / "nltk_data"  # NLTK looks here by itself
 CORPORA = {"wordnet": "corpora/wordnet", "stopwords": "corpora/stopwords"}
+CONNECT_LIMIT_S = 15
 DOWNLOAD_LIMIT_S = 180
 RELEASE = "trixie"
 
@@ -34,11 +35,11 @@ def found(name: str) -> bool:
 
 def download(name: str) -> str:
     """Let NLTK's downloader put a corpus into `DATA`; return "" or what went wrong."""
-    command = [
-        sys.executable,
-        "-c",
-        f"import nltk; nltk.download({name!r}, {str(DATA)!r}, quiet=True, raise_on_error=True)",
-    ]
+    code = (
+        f"import nltk.downloader as d; d.NETWORK_TIMEOUT = {CONNECT_LIMIT_S};"
+        f" d.Downloader().download({name!r}, {str(DATA)!r}, quiet=True, raise_on_error=True)"
+    )
+    command = [sys.executable, "-c", code]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=DOWNLOAD_LIMIT_S)
     except subprocess.TimeoutExpired:
@@ -92,11 +93,12 @@ def main() -> int:
     """Get what is missing; return the exit status."""
     os.umask(0o022)  # NLTK reads no folder that others may write to
     absent = 0
+    unreachable = ""
     for name in CORPORA:
         if found(name):
             continue
         DATA.mkdir(parents=True, exist_ok=True)
-        problem = download(name)
+        problem = unreachable = unreachable or download(name)
         source = "NLTK's server"
         if problem and name == "wordnet":
             debian = wordnet_from_debian()

@@ -99,6 +99,8 @@ def _private_apt(folder: Path, release: str) -> dict[str, str]:
         "APT::Sandbox::User": "root",
         "Acquire::Languages": "none",
         "Acquire::Retries": "2",
+        "Acquire::http::Timeout": "15",
+        "Acquire::https::Timeout": "15",
     }
     kept += [f'{key} "{value}";' for key, value in own.items()]
     config = folder / "apt.conf"
