@@ -18,15 +18,17 @@ from pipelines.augment.params import Seed, Uniform
 from pipelines.augment.registry import text_op
 from pipelines.augment.text.choose import choose_words, word_counts
 from pipelines.augment.text.negation import is_protected
-from pipelines.augment.text.tokenize import Tokens, is_compound
+from pipelines.augment.text.tokenize import Tokens, is_compound, starts_sentence
 
 _PUNCTUATION = (".", ",", ";", ":", "!", "?")
 
 
-def is_movable(tokens: Tokens, index: int) -> bool:
+def is_movable(tokens: Tokens, index: int, *, protect_names: bool = True) -> bool:
     """Tell whether the word at ``index`` (odd) may be moved or removed."""
+    word = tokens[index]
+    as_name = not protect_names and word.istitle() and not starts_sentence(tokens[index - 1])
     return (
-        tokens[index].islower()
+        (word.islower() or as_name)
         and not is_compound(tokens, index)
         and not is_protected(tokens, index)
     )
@@ -55,9 +57,14 @@ def closed_gap(before: str, after: str) -> str | None:
         "rate": Uniform(low=0.03, high=0.03, identity=0.0, limits=(0.0, 1.0)),
         "seed": Seed(),
     },
+    needs=("protect_names",),
 )
 def random_swap(
-    documents: Sequence[Tokens], *, rate: NDArray[np.float64], seed: NDArray[np.int64]
+    documents: Sequence[Tokens],
+    *,
+    rate: NDArray[np.float64],
+    seed: NDArray[np.int64],
+    protect_names: bool = True,
 ) -> tuple[list[Tokens], NDArray[np.int64]]:
     """Swap randomly chosen pairs of words, leaving negations and what they refer to.
 
@@ -78,7 +85,9 @@ def random_swap(
         result, count = list(tokens), 0
         drawn = positions[start:stop]
         for left, right in zip(drawn[::2], drawn[1::2], strict=True):
-            if left != right and is_movable(result, left) and is_movable(result, right):
+            if left != right and all(
+                is_movable(result, index, protect_names=protect_names) for index in (left, right)
+            ):
                 result[left], result[right] = result[right], result[left]
                 count += 1
         edited.append(result)
@@ -95,9 +104,14 @@ def random_swap(
         "rate": Uniform(low=0.05, high=0.05, identity=0.0, limits=(0.0, 1.0)),
         "seed": Seed(),
     },
+    needs=("protect_names",),
 )
 def random_delete(
-    documents: Sequence[Tokens], *, rate: NDArray[np.float64], seed: NDArray[np.int64]
+    documents: Sequence[Tokens],
+    *,
+    rate: NDArray[np.float64],
+    seed: NDArray[np.int64],
+    protect_names: bool = True,
 ) -> tuple[list[Tokens], NDArray[np.int64]]:
     """Delete each word with a small probability, never a negation, never the last word left.
 
@@ -112,7 +126,7 @@ def random_delete(
         for index, _ in reversed(chosen):
             if len(result) == 3:
                 break
-            if is_movable(result, index):
+            if is_movable(result, index, protect_names=protect_names):
                 gap = closed_gap(result[index - 1], result[index + 1])
                 if gap is not None:
                     result[index - 1 : index + 2] = [gap]

@@ -99,6 +99,7 @@ def replaced(
     pick: int,
     table: Mapping[str, tuple[str, ...]],
     collocations: frozenset[str],
+    protect_names: bool = True,
 ) -> str | None:
     """Return the word to put in place of the one at ``index``, or None to keep it.
 
@@ -112,6 +113,7 @@ def replaced(
         pick: 32-bit number that selects among the synonyms.
         table: Word -> synonyms, in lower case.
         collocations: Pairs of neighbouring words that belong together, in lower case.
+        protect_names: False to replace capitalised words inside a sentence as well.
     """
     word = tokens[index]
     lowered = word.lower()
@@ -131,9 +133,8 @@ def replaced(
         return synonym
     if word.isupper():
         return synonym.upper()
-    if word == lowered.capitalize() and starts_sentence(tokens[index - 1]):
-        return synonym.capitalize()
-    return None
+    placed = starts_sentence(tokens[index - 1]) or not protect_names
+    return synonym.capitalize() if placed and word == lowered.capitalize() else None
 
 
 @text_op(
