@@ -218,7 +218,7 @@ def uv_environment() -> dict[str, str]:
         "SSL_CLIENT_CERT": pip.get("client-cert"),
         "ALL_PROXY": pip.get("proxy"),
         # pip takes the best version of any index; uv by default stops at the first that has some.
-        "UV_INDEX_STRATEGY": "unsafe-best-match" if "extra-index-url" in pip else None,
+        "UV_INDEX_STRATEGY": "unsafe-best-match" if pip.get("extra-index-url") else None,
     }
     older_names = {"UV_DEFAULT_INDEX": "UV_INDEX_URL", "UV_INDEX": "UV_EXTRA_INDEX_URL"}
     env = dict(os.environ)
@@ -230,7 +230,8 @@ def uv_environment() -> dict[str, str]:
 
 def uv(*arguments: str | Path) -> None:
     """Run `uv pip` on the environment."""
-    command = [VENV / "bin" / "uv", "pip", *arguments, "--python", VENV_PYTHON]
+    offline = ["--no-index"] if pip_settings().get("no-index", "").lower() in ("1", "true") else []
+    command = [VENV / "bin" / "uv", "pip", *arguments, *offline, "--python", VENV_PYTHON]
     run(command, env=uv_environment())
 
 
