@@ -93,7 +93,7 @@ def encode_side_file(job: Job, task: SliceTask, shard: Shard) -> bytes:
     for name, column in shard.trace.items():
         table = table.append_column(name, _trace_column(column))
     metadata = {_INFO: json.dumps(asdict(info)).encode(), _STAMP: job.stamp.encode()}
-    return _parquet(table.replace_schema_metadata(metadata))
+    return _parquet(table.replace_schema_metadata(metadata), temporary=True)
 
 
 def finished(job: Job, tasks: Iterable[SliceTask]) -> dict[str, ShardInfo]:
@@ -197,9 +197,18 @@ def _trace_column(column: np.ndarray) -> pa.Array:
     return pa.array(np.ma.getdata(column), mask=np.ma.getmaskarray(column))
 
 
-def _parquet(table: pa.Table) -> bytes:
+def _parquet(table: pa.Table, *, temporary: bool = False) -> bytes:
+    """Return a Parquet file: small, or quick to write where it is read once and deleted."""
     sink = io.BytesIO()
-    pq.write_table(table, sink, compression="zstd", row_group_size=1 << 17)
+    small = not temporary
+    pq.write_table(
+        table,
+        sink,
+        compression="zstd" if small else None,
+        use_dictionary=small,
+        write_statistics=small,
+        row_group_size=1 << 17,
+    )
     return sink.getvalue()
 
 
