@@ -42,6 +42,9 @@ def trace_schema(policy: Policy) -> dict[str, str]:
                 columns[column] = "int64" if distribution.integer else "float32"
             if call.resolved().kind == "tokens":
                 columns[f"{name}.{call.op}.edits"] = "int64"
+            if call.resolved().kind == "mix":
+                columns[f"{name}.{call.op}.partner"] = "str"
+                columns[f"{name}.{call.op}.weight"] = "float32"
     return columns
 
 
@@ -59,12 +62,13 @@ def empty_trace(policy: Policy, count: int) -> Trace:
 def run_images(
     policy: Policy,
     images: Images,
+    keys: Sequence[str],
     draws: Draws,
     labels: NDArray[np.int64] | None,
     context: Context,
 ) -> tuple[Images, Trace]:
     """Return the augmented copy of ``uint8[N, H, W, C]`` images, and its trace."""
-    state = _ImageRows(images)
+    state = _ImageRows(images, keys)
     trace = _run(policy, state, draws, labels, context)
     state.settle(np.arange(len(images)))
     return state.images, trace
@@ -151,6 +155,8 @@ def _run(
                     "protect_names": policy.protect_names,
                 }
                 given = {need: supply[need] for need in op.needs}
+                if op.kind == "mix":
+                    given["partners"] = _partners(draws, touched, of_call)
                 measured = state.apply(op, touched, params, given)
                 trace[f"{name}.op"][touched] = op.name
                 for param, values in params.items():
@@ -159,6 +165,23 @@ def _run(
                 for measure, values in measured.items():
                     trace[f"{name}.{op.name}.{measure}"][touched] = values
     return trace
+
+
+def _partners(draws: Draws, rows: Rows, of_call: Draws) -> Rows:
+    """Return for each of ``rows`` another row of the batch, or itself where there is no other.
+
+    Rows are ordered by their state, so that the partner depends on the row's key and on which keys
+    the batch holds, not on their order.
+    """
+    count = len(draws)
+    if count == 1:
+        return rows
+    order = np.argsort(draws.state, kind="stable")
+    rank = np.empty(count, dtype=np.int64)
+    rank[order] = np.arange(count)
+    further = of_call.stream("partner").integers(1, count, 1)[:, 0]
+    partners: Rows = order[(rank[rows] + further) % count]
+    return partners
 
 
 def _strength(call: OpCall, draws: Draws) -> Strength:
@@ -191,9 +214,10 @@ def _picks(
 class _ImageRows:
     """Images, each with the affine matrix or colour map that is still to be applied to it."""
 
-    def __init__(self, images: Images) -> None:
+    def __init__(self, images: Images, keys: Sequence[str]) -> None:
         count = len(images)
         self._given = images
+        self._keys = np.array(keys, dtype=object)
         self.images = np.ascontiguousarray(images)
         self._pending = np.zeros(count, dtype=np.int8)
         self._matrices = np.zeros((count, 2, 3))
@@ -217,6 +241,12 @@ class _ImageRows:
             self._warp_later(rows, matrices, fill)
         elif op.kind == "colour":
             self._recolour_later(rows, op.kernel(**params, **settings))
+        elif op.kind == "mix":
+            self.settle(rows)
+            partners = given["partners"]
+            mixed, weight = op.kernel(self._take(rows), self._given[partners], **params, **settings)
+            self._store(rows, mixed)
+            return {"partner": self._keys[partners], "weight": weight.astype(np.float32)}
         else:
             self.settle(rows)
             self._store(rows, op.kernel(self._take(rows), **params, **settings, **given))

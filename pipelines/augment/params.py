@@ -107,9 +107,9 @@ class Symmetric:
     def override(self, value: Any) -> Symmetric | Uniform:
         """Return the distribution with another bound, or over ``[low, high]``."""
         if not isinstance(value, list | tuple):
-            return replace(self, bound=_number(value, 0.0, self.limit), signed=False)
+            return replace(self, bound=checked_number(value, 0.0, self.limit), signed=False)
         if len(value) == 2 and value[0] == "signed":
-            return replace(self, bound=_number(value[1], 0.0, self.limit), signed=True)
+            return replace(self, bound=checked_number(value[1], 0.0, self.limit), signed=True)
         limits = (self.centre - self.limit, self.centre + self.limit)
         low, high = _pair(value, limits)
         return Uniform(low, high, identity=self.centre, limits=limits)
@@ -149,7 +149,7 @@ class Signed:
 
     def override(self, value: Any) -> Signed:
         """Return the distribution with another bound."""
-        return replace(self, bound=_number(value, 0.0, self.limit))
+        return replace(self, bound=checked_number(value, 0.0, self.limit))
 
     def describe(self) -> float:
         """Return the bound."""
@@ -180,7 +180,7 @@ class Ratio:
 
     def override(self, value: Any) -> Ratio:
         """Return the distribution with another bound."""
-        return replace(self, bound=_number(value, 1.0, self.limit))
+        return replace(self, bound=checked_number(value, 1.0, self.limit))
 
     def describe(self) -> float:
         """Return the bound."""
@@ -256,7 +256,7 @@ class SymmetricIntegers:
 
     def override(self, value: Any) -> SymmetricIntegers:
         """Return the distribution with another bound."""
-        bound = _number(value, 0, self.limit)
+        bound = checked_number(value, 0, self.limit)
         if bound != int(bound):
             raise InputError(f"must be an integer, got {value!r}")
         return replace(self, bound=int(bound))
@@ -286,7 +286,7 @@ class Flag:
 
     def override(self, value: Any) -> Flag:
         """Return the flag with another probability."""
-        return Flag(_number(value, 0.0, 1.0))
+        return Flag(checked_number(value, 0.0, 1.0))
 
     def describe(self) -> float:
         """Return the probability."""
@@ -349,7 +349,7 @@ class Setting:
                 raise InputError(unknown_name("value", value, map(str, self.choices)))
             return replace(self, default=value)
         if self.limits is not None:
-            number = _number(value, *self.limits)
+            number = checked_number(value, *self.limits)
             return replace(self, default=int(number) if isinstance(self.default, int) else number)
         if not isinstance(value, type(self.default)):
             kind = type(self.default).__name__
@@ -382,7 +382,8 @@ def check_strength(value: Any) -> None:
         raise InputError(f"{message}, got {ends[2]!r}", path=("strength",))
 
 
-def _number(value: Any, low: float, high: float) -> float:
+def checked_number(value: Any, low: float, high: float) -> float:
+    """Return ``value`` as a float, or refuse what is no number in ``[low, high]``."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise InputError(f"must be a number in [{low:g}, {high:g}], got {value!r}")
     if not low <= value <= high:
@@ -395,7 +396,7 @@ def _pair(value: Any, limits: tuple[float, float]) -> tuple[float, float]:
         value = (value, value)
     if len(value) != 2:
         raise InputError(f"must be a number or a pair [low, high], got {value!r}")
-    low, high = (_number(end, *limits) for end in value)
+    low, high = (checked_number(end, *limits) for end in value)
     if low > high:
         raise InputError(f"must be a pair [low, high] with low <= high, got {value!r}: swap them")
     return low, high

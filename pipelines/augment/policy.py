@@ -124,6 +124,9 @@ class Branch:
 class Policy:
     """What is done to every example; row ``i`` of any result depends on ``keys[i]`` alone.
 
+    Only ops that mix examples (mixup, cutmix) depend on more: on the set of keys of the batch, for
+    a row's partner is drawn from them. ``mixes`` tells whether a policy has such ops.
+
     Attributes:
         modality: ``"image"`` or ``"text"``.
         branches: One is drawn per example.
@@ -147,6 +150,10 @@ class Policy:
         """Return every op call, in order."""
         slots = [slot for branch in self.branches for slot in branch.slots]
         return [call for slot in slots for call in slot.choices]
+
+    def mixes(self) -> bool:
+        """Return whether examples are mixed, so that labels are soft (see ``soft_labels``)."""
+        return any(call.resolved().kind == "mix" for call in self.calls())
 
     def to_json(self) -> dict[str, Any]:
         """Return the canonical mapping: all defaults spelled out, op versions included.
@@ -244,7 +251,7 @@ class Policy:
             images = execute.checked_images(batch)
             if copy == 0 or not len(images):
                 return images, execute.empty_trace(self, len(images))
-            return execute.run_images(self, images, draws, marks, known)
+            return execute.run_images(self, images, keys, draws, marks, known)
         texts = execute.checked_texts(batch)
         if copy == 0 or not texts:
             return texts, execute.empty_trace(self, len(texts))

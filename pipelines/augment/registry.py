@@ -9,12 +9,16 @@ affine    ``(height=, width=, **params) -> float64[N, 2, 3]``: maps output to in
           both measured from the centre of the image, x right and y down
 colour    ``(**params) -> float64[N, 3, 4]``: linear map of (R, G, B, 1), grey levels 0 to 255
 pixel     ``(images uint8[N, H, W, C], **params) -> uint8[N, H, W, C]``
+mix       ``(images, partners, **params) -> (images, weight)``: both ``uint8[N, H, W, C]``;
+          ``weight`` is ``float64[N]``, the partner's share of the result and of its label
 tokens    ``(documents, **params) -> (documents, edits)``: lists of ``text.tokenize.Tokens``,
           unmutated; ``edits`` is ``int64[N]``, how many edits each document got, for provenance
 ========  ==================================================================================
 
 Adjacent affine ops are fused into one interpolation and adjacent colour ops into one map; affine
 kernels therefore never see ``fill`` and ``fill_value``, settings that all of them have.
+
+The partner of a mixed row is the original of another row of the batch (see ``execute``).
 
 Pixel and tokens kernels may ask for more than their own rows, by the names in ``NEEDS``.
 """
@@ -37,7 +41,7 @@ from pipelines.augment.params import Distribution, Setting, Strength
 from schemas.errors import InputError, unknown_name
 
 Modality = Literal["image", "text"]
-Kind = Literal["affine", "colour", "pixel", "tokens"]
+Kind = Literal["affine", "colour", "pixel", "mix", "tokens"]
 Kernel = Callable[..., Any]
 Resources = Callable[..., Mapping[str, str]]
 
@@ -47,7 +51,9 @@ FILL_SETTINGS = {
     "fill": Setting("nearest", choices=FILLS),
     "fill_value": Setting(0, limits=(0, 255)),
 }
-RESERVED = frozenset({"op", "probability", "strength", "weight", "labels", "version", "edits"})
+RESERVED = frozenset(
+    {"op", "probability", "strength", "weight", "labels", "version", "edits", "partner"}
+)
 NEEDS: Mapping[str, str] = MappingProxyType(
     {
         "labels": "``int64[N]``: the class index of each row",
@@ -152,14 +158,16 @@ def image_op(
     name: str,
     *,
     family: str,
-    kind: Literal["affine", "colour", "pixel"],
+    kind: Literal["affine", "colour", "pixel", "mix"],
     version: int,
     params: Mapping[str, Distribution],
     settings: Mapping[str, Setting] = MappingProxyType({}),
+    resources: Resources = _no_resources,
+    needs: tuple[str, ...] = (),
 ) -> Callable[[Kernel], Kernel]:
     """Register the decorated kernel as an image op (signatures: see the module)."""
     own = (FILL_SETTINGS if kind == "affine" else {}) | dict(settings)
-    return _register(name, "image", family, kind, version, params, own)
+    return _register(name, "image", family, kind, version, params, own, resources, needs)
 
 
 def text_op(
