@@ -136,15 +136,20 @@ def batches(
     *,
     copy: int = 0,
     batch_size: int = SCORING_BATCH,
+    soft: bool = False,
 ) -> tf.data.Dataset:
     """Return ``(inputs, labels int64[n])`` batches of one copy in its fixed order.
 
     Inputs are what ``model`` takes: ``uint8[n,H,W,C]`` or token ids ``int32[n, tokens]``.
+    With ``soft``, labels are the stored shares of the classes, ``float32[n, classes]``.
     """
     schema = data.schema
+    label = "soft_label" if soft else "label"
     spec = {
         schema.feature: tf.io.FixedLenFeature([], tf.string),
-        "label": tf.io.FixedLenFeature([], tf.int64),
+        label: tf.io.FixedLenFeature([len(schema.label_names)], tf.float32)
+        if soft
+        else tf.io.FixedLenFeature([], tf.int64),
     }
     if schema.modality == "text":
         table = vocabulary_table(data.root / "vocabulary.txt")
@@ -155,7 +160,7 @@ def batches(
         inputs = _decoded(fields[schema.feature], schema)
         if schema.modality == "text":
             inputs = token_ids(inputs, table, tokens)
-        return inputs, fields["label"]
+        return inputs, fields[label]
 
     return records(data, split, copy).batch(batch_size).map(parse, num_parallel_calls=2)
 
@@ -172,6 +177,8 @@ def training_batches(
 ) -> tf.data.Dataset:
     """Return shuffled ``(inputs, labels[, beside])`` batches of one training copy.
 
+    Labels are ``int64[n]``, or ``float32[n, classes]`` where the dataset's are soft.
+
     Args:
         data: The dataset.
         model: The network to feed (it decides the length of token ids).
@@ -181,7 +188,8 @@ def training_batches(
         examples: Read only so many, chosen by the shuffle.
         beside: Array with one row per stored example in the fixed order, e.g. teacher logits.
     """
-    rows = batches(data, "train", model, copy=copy, batch_size=256).unbatch()
+    soft = data.schema.soft_labels
+    rows = batches(data, "train", model, copy=copy, batch_size=256, soft=soft).unbatch()
     if beside is not None:
         stored = tf.data.Dataset.from_tensor_slices(beside)
         rows = tf.data.Dataset.zip(rows, stored).map(lambda row, more: (*row, more))

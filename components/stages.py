@@ -25,7 +25,8 @@ from components.export import check_export, export
 from components.prune import stage as prune
 from components.train import Context
 from schemas.errors import InputError, unknown_name
-from schemas.refresh import STAGE_KINDS, config_settings, parse_config
+from schemas.refresh import STAGE_KINDS, config_settings
+from schemas.validation import validated
 
 REPORT_FILE = "stage.json"
 
@@ -89,7 +90,7 @@ def run_stage(
         raise InputError(unknown_name("stage kind", kind, STAGES))
     stage = STAGES[kind]
     if not isinstance(config, stage.config):
-        config = parse_config(kind, config)
+        config = validated(stage.config, config)
     for role, given in (("base", base), ("teacher", teacher)):
         demand = getattr(stage.config, role.upper())
         if (given is None and demand == "required") or (given is not None and demand == "none"):

@@ -56,9 +56,13 @@ def label_loss(smoothing: float) -> Loss:
 
 
 def smoothed_cross_entropy(logits, labels, smoothing: float):
-    """Return ``float32[N]``: cross-entropy (nats) with ``smoothing`` spread over all classes."""
+    """Return ``float32[N]``: cross-entropy (nats) with ``smoothing`` spread over all classes.
+
+    Labels are class indices ``int[N]``, or the share of every class ``float32[N, classes]``.
+    """
     classes = logits.shape[-1]
-    targets = tf.one_hot(labels, classes) * (1 - smoothing) + smoothing / classes
+    shares = labels if labels.dtype.is_floating else tf.one_hot(labels, classes)
+    targets = shares * (1 - smoothing) + smoothing / classes
     return tf.nn.softmax_cross_entropy_with_logits(targets, logits)
 
 

@@ -8,7 +8,7 @@ import keras
 from keras import layers, ops
 
 from components.data import Data
-from components.prune.graph import passes_channels
+from components.prune.walk import passes_channels
 from schemas.errors import InputError
 from schemas.refresh import TextModel
 from schemas.text import OOV_ID, PADDING_ID

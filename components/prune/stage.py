@@ -6,8 +6,8 @@ import tensorflow as tf
 from components.data import Data, training_batches
 from components.distill import fit_with_teacher
 from components.prune.criteria import CRITERIA
-from components.prune.graph import channel_graph
 from components.prune.surgery import choose, mask, prove_equal, shrink
+from components.prune.walk import channel_graph
 from components.train import Context
 from schemas.refresh import PruneConfig
 

@@ -53,6 +53,16 @@ def test_label_smoothing_by_hand():
     assert float(label_loss(0.1)(logits, tf.constant([0]))) == pytest.approx(expected, rel=1e-6)
 
 
+def test_soft_labels_are_read_like_hard_ones():
+    logits = tf.constant([[math.log(3), 0.0], [0.0, 0.5]])
+    hard, shares = tf.constant([1, 0]), tf.constant([[0.0, 1.0], [1.0, 0.0]])
+    assert float(label_loss(0.1)(logits, shares)) == float(label_loss(0.1)(logits, hard))
+
+    expected = -0.25 * math.log(0.75) - 0.75 * math.log(0.25)
+    mixed = tf.constant([[0.25, 0.75]])
+    assert float(label_loss(0.0)(logits[:1], mixed)) == pytest.approx(expected, rel=1e-6)
+
+
 def test_triangular_schedule():
     rate = Triangular(0.2, 100)
     values = [float(rate(step)) for step in range(100)]

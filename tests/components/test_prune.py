@@ -7,9 +7,9 @@ from keras import layers
 
 from components.models.text import HashedBigrams, KnownWords, MeanOfWords
 from components.prune.criteria import l1_in_out
-from components.prune.graph import channel_graph
 from components.prune.keras_graph import calls, functional
 from components.prune.surgery import choose, mask, prove_equal, shrink
+from components.prune.walk import channel_graph
 from schemas.errors import FailedError, InputError
 
 

@@ -228,6 +228,7 @@ def test_refusals(digits_dir, reviews_dir, teacher, tmp_path):
     refused("Did you mean 'prune'", kind="prunes")
     refused("takes a teacher: required", kind="distill")
     refused("takes a base: none", base=teacher)
+    refused("Did you mean 'epochs'", config={**IMAGE, "epoch": 3})
     refused("does not take text", dataset=reviews_dir)
     refused("model directory holds", kind="finetune", config=FAST, base=tmp_path)
     assert list(tmp_path.iterdir()) == []
