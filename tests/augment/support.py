@@ -18,6 +18,7 @@ SENTENCES = (
     "Boring. Never again.",
     "The house on the hill looked old & strange; a beautiful garden lay behind it (in Ohio).",
     "An enormous mistake: the director had no idea how to finish the picture quickly.",
+    "Mr. Tom Hanks and Meg Ryan meet in Paris. Then Hanks helped her; nobody knew what happened.",
     "Café scenes from 1959 – “simply wonderful”, said my mother – are the main reason to watch.",
 )
 

@@ -8,7 +8,8 @@ hyphenated words and whatever a negation may refer to (see ``negation``).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +48,25 @@ def closed_gap(before: str, after: str) -> str | None:
     if after[0].isspace():
         return before + after[1:]
     return after if after.startswith(_PUNCTUATION) and before.isspace() else None
+
+
+def without(
+    tokens: Tokens, indices: Sequence[int], *, may_go: Callable[[Tokens, int], bool]
+) -> Tokens:
+    """Return ``tokens`` less the words at ``indices`` (odd, in order) that may go.
+
+    The last word of all, and one that no gap can close over (see ``closed_gap``), is kept.
+    """
+    result = list(tokens)
+    # From the end, so that the indices and the words before each one are still the original.
+    for index in reversed(indices):
+        if len(result) == 3:
+            break
+        if may_go(result, index):
+            gap = closed_gap(result[index - 1], result[index + 1])
+            if gap is not None:
+                result[index - 1 : index + 2] = [gap]
+    return result
 
 
 @text_op(
@@ -119,17 +139,10 @@ def random_delete(
     """
     edited = []
     edits = np.zeros(len(documents), dtype=np.int64)
+    may_go = partial(is_movable, protect_names=protect_names)
     choices = choose_words(documents, rate=rate, seed=seed)
     for row, (tokens, chosen) in enumerate(zip(documents, choices, strict=True)):
-        result = list(tokens)
-        # From the end, so that the indices and the words before each one are still the original.
-        for index, _ in reversed(chosen):
-            if len(result) == 3:
-                break
-            if is_movable(result, index, protect_names=protect_names):
-                gap = closed_gap(result[index - 1], result[index + 1])
-                if gap is not None:
-                    result[index - 1 : index + 2] = [gap]
+        result = without(tokens, [index for index, _ in chosen], may_go=may_go)
         edited.append(result)
         edits[row] = (len(tokens) - len(result)) // 2
     return edited, edits

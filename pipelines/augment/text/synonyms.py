@@ -20,9 +20,11 @@ from numpy.typing import NDArray
 from pipelines.augment.params import Seed, Setting, Uniform
 from pipelines.augment.registry import text_op
 from pipelines.augment.text.choose import choose_words
+from pipelines.augment.text.inflect import inflections
 from pipelines.augment.text.negation import is_protected
 from pipelines.augment.text.tokenize import Tokens, is_compound, starts_sentence
 from pipelines.augment.text.wordnet import NAME, Graded, WordNet, wordnet
+from schemas.canonical import digest as canonical_digest
 from schemas.errors import InputError, unknown_name
 
 _VOWEL_SOUND = re.compile(r"(?!eu|one|uni|use|usu|uti)[aeiou]|heir|hono|hones|hour", re.IGNORECASE)
@@ -58,10 +60,12 @@ STRICTNESS: Mapping[str, Strictness] = {
 }
 
 
-def select_synonyms(source: WordNet, strictness: str) -> dict[str, tuple[str, ...]]:
+def select_synonyms(
+    source: WordNet, strictness: str, *, inflect: bool = False
+) -> dict[str, tuple[str, ...]]:
     """Return word -> synonyms, all in lower case and sorted, for one strictness.
 
-    Plural nouns are in it too, with plural synonyms; other inflected forms are not.
+    Plural nouns are in it too, with plural synonyms, and with ``inflect`` the forms of verbs.
 
     Raises:
         InputError: ``strictness`` is unknown.
@@ -78,18 +82,25 @@ def select_synonyms(source: WordNet, strictness: str) -> dict[str, tuple[str, ..
         if word in table and plural not in source.entries:
             others = (source.plurals[o] for o in table[word] if o in source.plurals)
             table[plural] = tuple(sorted(others))
+    if inflect:
+        verbs = {word: others for word, others in table.items() if word in source.verb_forms}
+        table |= inflections(verbs, source.verb_forms, source.words | table.keys())
     return {word: others for word, others in table.items() if others}
 
 
-@lru_cache(maxsize=len(STRICTNESS))
-def synonym_table(strictness: str) -> Mapping[str, tuple[str, ...]]:
+@lru_cache(maxsize=2 * len(STRICTNESS))
+def synonym_table(strictness: str, inflect: bool = False) -> Mapping[str, tuple[str, ...]]:
     """Return ``select_synonyms`` of the installed WordNet, built once per process."""
-    return select_synonyms(wordnet(), strictness)
+    return select_synonyms(wordnet(), strictness, inflect=inflect)
 
 
-def wordnet_digest(**_settings: Any) -> dict[str, str]:
+def wordnet_digest(**settings: Any) -> dict[str, str]:
     """Return the digest of the WordNet in use: another WordNet is another augmentation."""
-    return {NAME: wordnet().digest}
+    digests = {NAME: wordnet().digest}
+    if settings.get("inflect"):
+        table = synonym_table(settings["strictness"], inflect=True)
+        digests[f"{NAME} {settings['strictness']} verb forms"] = canonical_digest(table)
+    return digests
 
 
 def replaced(
@@ -145,8 +156,12 @@ def replaced(
         "rate": Uniform(low=0.3, high=0.3, identity=0.0, limits=(0.0, 1.0)),
         "seed": Seed(),
     },
-    settings={"strictness": Setting("strict", choices=tuple(STRICTNESS))},
+    settings={
+        "strictness": Setting("strict", choices=tuple(STRICTNESS)),
+        "inflect": Setting(False, choices=(False, True), unnamed=False),
+    },
     resources=wordnet_digest,
+    needs=("protect_names",),
 )
 def synonym_replace(
     documents: Sequence[Tokens],
@@ -154,13 +169,16 @@ def synonym_replace(
     rate: NDArray[np.float64],
     seed: NDArray[np.int64],
     strictness: str,
+    inflect: bool = False,
+    protect_names: bool = True,
 ) -> tuple[list[Tokens], NDArray[np.int64]]:
     """Replace a share of the words that have a safe WordNet synonym.
 
     ``rate`` is the share of eligible words: about 4 % of a review's words are eligible under
-    ``strict``, 6 % under ``medium`` and 7 % under ``loose``.
+    ``strict``, 6 % under ``medium`` and 7 % under ``loose``. ``inflect`` adds the forms of verbs
+    ("happened" -> "occurred") where those of both verbs are beyond doubt.
     """
-    table = synonym_table(strictness)
+    table = synonym_table(strictness, inflect)
     collocations = wordnet().collocations
     edited = []
     edits = np.zeros(len(documents), dtype=np.int64)
@@ -168,7 +186,14 @@ def synonym_replace(
     for row, (tokens, chosen) in enumerate(zip(documents, choices, strict=True)):
         result, count = list(tokens), 0
         for index, pick in chosen:
-            word = replaced(tokens, index, pick=pick, table=table, collocations=collocations)
+            word = replaced(
+                tokens,
+                index,
+                pick=pick,
+                table=table,
+                collocations=collocations,
+                protect_names=protect_names,
+            )
             if word is not None:
                 result[index] = word
                 count += 1

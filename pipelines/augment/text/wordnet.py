@@ -19,6 +19,7 @@ from functools import lru_cache, partial
 from typing import Any
 from zipfile import BadZipFile
 
+from pipelines.augment.text.inflect import Forms, third_person, verb_forms
 from pipelines.augment.text.negation import is_negation
 from schemas.errors import InputError
 
@@ -92,12 +93,16 @@ class WordNet:
         plurals: Singular -> plural, for each noun among the entries.
         collocations: Neighbouring words of multiword entries, such as ``"motion picture"``.
         digest: SHA-256 (hex) of all of the above: equal digests, equal replacements.
+        verb_forms: Verb -> its forms, for each verb among the entries.
+        words: Every single word of the dictionary.
     """
 
     entries: Mapping[str, Graded]
     plurals: Mapping[str, str]
     collocations: frozenset[str]
     digest: str
+    verb_forms: Mapping[str, Forms]
+    words: frozenset[str]
 
 
 @lru_cache(maxsize=1)
@@ -166,7 +171,18 @@ def read_wordnet(read: Callable[[str], bytes]) -> WordNet:
     )
     content = repr((list(entries.items()), list(plurals.items()), sorted(collocations)))
     digest = hashlib.sha256(content.encode("utf-8")).hexdigest()
-    return WordNet(entries=entries, plurals=plurals, collocations=collocations, digest=digest)
+    verbs = {word for word, entry in entries.items() if entry.part == "verb"}
+    listed: defaultdict[str, set[str]] = defaultdict(set)
+    for form, verb in irregular["verb"].items():
+        listed[verb].add(form)
+    return WordNet(
+        entries=entries,
+        plurals=plurals,
+        collocations=collocations,
+        digest=digest,
+        verb_forms={verb: verb_forms(verb, listed[verb]) for verb in sorted(verbs)},
+        words=frozenset(uses),
+    )
 
 
 def _installed() -> Any:
@@ -277,19 +293,10 @@ def _plurals(
     plural_of = {singular: plural for plural, singular in irregular.items()}
     plurals = {}
     for noun in sorted({noun for group in groups for noun in group}):
-        plural = plural_of.get(noun) or _plural(noun)
+        plural = plural_of.get(noun) or third_person(noun)
         if plural not in uses and (plural[:-1] == noun or plural[:-1] not in uses):
             plurals[noun] = plural
     return plurals
-
-
-def _plural(noun: str) -> str:
-    """Return the regular plural of an English noun."""
-    if noun.endswith("y") and noun[-2:-1] not in "aeiou":
-        return noun[:-1] + "ies"
-    if noun.endswith(("s", "x", "z", "ch", "sh")):
-        return noun + "es"
-    return noun + "s"
 
 
 def _neighbours(index: str) -> Iterator[tuple[str, str]]:
