@@ -22,20 +22,23 @@ class ExampleSchema:
     """What one stored example holds.
 
     Fields of the Example: ``key`` bytes (stable identity of the original), ``copy`` int64 (0 is
-    the untouched original), ``label`` int64 (index into ``label_names``), and ``image`` bytes or
-    ``text`` bytes (UTF-8).
+    the untouched original), ``label`` int64 (index into ``label_names``: that of the original), and
+    ``image`` bytes or ``text`` bytes (UTF-8). Where examples are mixed with others, ``soft_label``
+    float32 holds the share of every class.
 
     Attributes:
         modality: ``image`` or ``text``.
         label_names: Class names; their order defines the label.
         encoding: ``png``, ``raw`` (uint8, height x width x channel) or ``utf8``.
         image_shape: (height, width, channels) of every image; None for text.
+        soft_labels: Whether every example has a ``soft_label``.
     """
 
     modality: Modality
     label_names: tuple[str, ...]
     encoding: Literal["png", "raw", "utf8"]
     image_shape: tuple[int, int, int] | None = None
+    soft_labels: bool = False
 
     def __post_init__(self) -> None:
         """Check that the parts agree."""
@@ -61,12 +64,14 @@ class ExampleSchema:
 
     def to_json(self) -> dict[str, Any]:
         """Return the schema as plain JSON values."""
+        # Named only where it is so: it came later, and fingerprints of other datasets stay.
+        soft = {"soft_labels": True} if self.soft_labels else {}
         return {
             "modality": self.modality,
             "label_names": list(self.label_names),
             "encoding": self.encoding,
             "image_shape": list(self.image_shape) if self.image_shape else None,
-        }
+        } | soft
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> ExampleSchema:
@@ -77,6 +82,7 @@ class ExampleSchema:
             label_names=tuple(value["label_names"]),
             encoding=value["encoding"],
             image_shape=tuple(shape) if shape else None,
+            soft_labels=value.get("soft_labels", False),
         )
 
     def arrow_schema(self) -> pyarrow.Schema:
@@ -98,7 +104,10 @@ class ExampleSchema:
         )
 
     def pbtxt(self) -> str:
-        """Return the TF Metadata schema in text form: every field present, exactly one value."""
+        """Return the TF Metadata schema in text form: every field present, one value each.
+
+        ``soft_label`` alone has as many values as there are classes.
+        """
         last_label = len(self.label_names) - 1
         image_domain = "  image_domain {\n    minimum_supported_image_fraction: 1.0\n  }\n"
         blocks = [
@@ -112,12 +121,15 @@ class ExampleSchema:
             ),
             _feature(self.feature, "BYTES", image_domain if self.encoding == "png" else ""),
         ]
+        if self.soft_labels:
+            shares = "  float_domain {\n    min: 0.0\n    max: 1.0\n  }\n"
+            blocks.append(_feature("soft_label", "FLOAT", shares, size=len(self.label_names)))
         return "".join(blocks)
 
 
-def _feature(name: str, kind: str, domain: str = "") -> str:
+def _feature(name: str, kind: str, domain: str = "", *, size: int = 1) -> str:
     return (
         f'feature {{\n  name: "{name}"\n  type: {kind}\n{domain}'
         "  presence {\n    min_fraction: 1.0\n    min_count: 1\n  }\n"
-        "  shape {\n    dim {\n      size: 1\n    }\n  }\n}\n"
+        f"  shape {{\n    dim {{\n      size: {size}\n    }}\n  }}\n}}\n"
     )

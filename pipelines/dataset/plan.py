@@ -81,6 +81,7 @@ def _plan(recipe: Recipe, content: dict[str, Any], output_root: str) -> Plan:
         label_names=tuple(source.label_names),
         encoding=recipe.image.encoding if recipe.modality == "image" else "utf8",
         image_shape=source.image_shape,
+        soft_labels=policy.mixes(),
     )
     source_identity = source.identity()
     fingerprint = _fingerprint(recipe, schema, source_identity, policy_identity)

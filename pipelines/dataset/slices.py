@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from pipelines.augment.policy import Policy
+from pipelines.augment.soft_labels import soft_labels
 from pipelines.dataset.images import ENCODERS, decode_image
-from pipelines.dataset.records import compress, encode_example, frame
+from pipelines.dataset.records import FeatureValue, compress, encode_example, frame
 from pipelines.dataset.sources import BadRecord, Record, Source
 from schemas.canonical import sha256
 from schemas.errors import InputError
@@ -192,7 +193,11 @@ def build_shard(job: Job, task: SliceTask, examples: Examples, *, split: str, co
         examples.values, examples.keys, seed=job.seed, copy=copy, labels=examples.labels
     )
     augmented = Examples(examples.keys, examples.indices, examples.labels, values)
-    content, offsets = frame(encode_examples(job.schema, augmented, copy=copy))
+    soft = None
+    if job.schema.soft_labels:
+        classes = len(job.schema.label_names)
+        soft = soft_labels(trace, examples.keys, examples.labels, classes)
+    content, offsets = frame(encode_examples(job.schema, augmented, copy=copy, soft=soft))
     data = compress(content) if job.schema.file_suffix.endswith(".gz") else content
     classes = Counter(int(label) for label in examples.labels)
     info = ShardInfo(
@@ -209,19 +214,30 @@ def build_shard(job: Job, task: SliceTask, examples: Examples, *, split: str, co
     return Shard(info, data, offsets, augmented, trace)
 
 
-def encode_examples(schema: ExampleSchema, examples: Examples, *, copy: int) -> list[bytes]:
-    """Return the serialized Examples of one copy."""
+def encode_examples(
+    schema: ExampleSchema, examples: Examples, *, copy: int, soft: np.ndarray | None = None
+) -> list[bytes]:
+    """Return the serialized Examples of one copy.
+
+    Args:
+        schema: What an Example holds.
+        examples: The rows.
+        copy: Their copy.
+        soft: Soft labels ``float32[N, classes]``, where the schema has them.
+    """
     values = examples.values
     if isinstance(values, list):
         stored = [text.encode("utf-8") for text in values]
     else:
         stored = ENCODERS[schema.encoding](values)
-    return [
-        encode_example(
-            {"key": key.encode("utf-8"), "copy": copy, "label": int(label), schema.feature: value}
-        )
+    rows: list[dict[str, FeatureValue]] = [
+        {"key": key.encode("utf-8"), "copy": copy, "label": int(label), schema.feature: value}
         for key, label, value in zip(examples.keys, examples.labels, stored, strict=True)
     ]
+    if soft is not None:
+        for row, shares in zip(rows, soft.tolist(), strict=True):
+            row["soft_label"] = shares
+    return [encode_example(row) for row in rows]
 
 
 def encode_quarantine(bad: Sequence[BadRecord]) -> bytes:

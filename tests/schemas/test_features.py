@@ -1,5 +1,6 @@
 """ExampleSchema: its three notations agree; the shipped .pbtxt files are fresh."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -18,9 +19,10 @@ RAW = ExampleSchema(
     modality="image", label_names=("no", "yes"), encoding="raw", image_shape=(2, 2, 1)
 )
 TEXT = ExampleSchema(modality="text", label_names=("bad", "good"), encoding="utf8")
+SOFT = replace(IMAGE, soft_labels=True)
 
 
-@pytest.mark.parametrize("schema", [IMAGE, RAW, TEXT])
+@pytest.mark.parametrize("schema", [IMAGE, RAW, TEXT, SOFT])
 def test_json_round_trip(schema):
     assert ExampleSchema.from_json(schema.to_json()) == schema
 
@@ -42,6 +44,19 @@ def test_pbtxt_is_a_tensorflow_metadata_schema(schema):
     assert features["label"].int_domain.max == len(schema.label_names) - 1
     assert features["copy"].int_domain.min == 0
     assert features[schema.modality].HasField("image_domain") == (schema.encoding == "png")
+
+
+def test_soft_labels_are_one_share_per_class_and_else_not_mentioned():
+    schema_pb2 = pytest.importorskip("tensorflow_metadata.proto.v0.schema_pb2")
+    from google.protobuf import text_format
+
+    feature = text_format.Parse(SOFT.pbtxt(), schema_pb2.Schema()).feature[-1]
+    assert (feature.name, feature.shape.dim[0].size) == ("soft_label", 3)
+    assert schema_pb2.FeatureType.Name(feature.type) == "FLOAT"
+    assert (feature.float_domain.min, feature.float_domain.max) == (0.0, 1.0)
+    assert SOFT.pbtxt().startswith(IMAGE.pbtxt())
+    assert SOFT.to_json() == IMAGE.to_json() | {"soft_labels": True}
+    assert "soft_labels" not in IMAGE.to_json()
 
 
 def test_arrow_schema_is_the_fixed_part_of_the_provenance():
