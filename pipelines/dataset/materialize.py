@@ -22,7 +22,8 @@ from schemas.manifest import MANIFEST, Manifest, parse_manifest
 
 DEFAULT_RUNNER = "FnApiRunner"
 _SHOWN_PROBLEMS = 5
-_OWN_ERROR = re.compile(r"(?:Failed|Input)Error: (.*?)(?: \[while running.*|$)", re.MULTILINE)
+_OWN_ERROR = re.compile(r"^(?:schemas\.errors\.)?(Failed|Input)Error: (.*)$", re.MULTILINE)
+_STEP = re.compile(r" \[while running '.*?'\]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,20 +142,34 @@ def _run(plan: Plan, todo: list[Any], options: Any) -> None:
     try:
         with beam.Pipeline(options=options) as pipeline:
             pipeline | "Materialize" >> Materialize(plan, todo)
-    except (InputError, FailedError):
-        raise
     except Exception as error:  # a runner may raise anything
-        own = _OWN_ERROR.findall(str(error))
-        reason = own[-1] if own else f"{type(error).__name__}: {error}"
-        raise FailedError(
-            f"{reason}\nFinished shards are kept; the same command resumes."
-        ) from error
+        raise _translated(error) from error
     if files.exists(problems):
         lines = files.read_bytes(problems).decode("utf-8").splitlines()
         more = len(lines) - _SHOWN_PROBLEMS
         raise InputError(
             "\n".join(lines[:_SHOWN_PROBLEMS]) + (f"\n(and {more} more slices)" if more > 0 else "")
         )
+
+
+def _translated(error: Exception) -> BaseException:
+    """Return what a runner's exception means: Beam renames, annotates and quotes ours as text."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, KeyboardInterrupt):  # it hit a task that ran in this process
+            return KeyboardInterrupt()
+        cause = cause.__cause__ or cause.__context__
+    text = _STEP.sub("", str(error))
+    quoted = _OWN_ERROR.findall(text)
+    if isinstance(error, InputError | FailedError):
+        is_input, reason = isinstance(error, InputError), text
+    elif quoted:
+        is_input, reason = quoted[-1][0] == "Input", quoted[-1][1]
+    else:
+        is_input, reason = False, f"{type(error).__name__}: {text}"
+    if is_input:
+        return InputError(reason)
+    return FailedError(f"{reason}\nFinished shards are kept; the same command resumes.")
 
 
 def _existing(plan: Plan, stream: TextIO) -> Manifest | None:
