@@ -19,6 +19,7 @@ from typing import Any
 from filelock import FileLock
 
 from components.tree import TEMPORARY, sync, tree_digest, tree_files, write_text
+from schemas.errors import FailedError
 
 CURRENT = "CURRENT"
 RECORD = "push.json"
@@ -36,13 +37,15 @@ class LiveModel:
     Attributes:
         version: Its number.
         path: Its folder.
-        digest: The digest that it was pushed with.
+        digest: The digest over its files that it was pushed with.
+        identity: What it is, see `push`.
         record: The whole ``push.json``.
     """
 
     version: int
     path: Path
     digest: str
+    identity: str
     record: Mapping[str, Any]
 
     @property
@@ -61,38 +64,49 @@ class PushResult:
     pushed: bool
 
 
-def push(model: Path, serving: Path, *, record: Mapping[str, Any]) -> PushResult:
+def push(
+    model: Path, serving: Path, *, record: Mapping[str, Any], identity: str | None = None
+) -> PushResult:
     """Make ``model`` the live version of ``serving``.
 
-    Nothing is pushed when the live version is intact and has the same digest. A complete version
+    Nothing is pushed when the live version is intact and has the same identity. A complete version
     that an interrupted push of the same model left above the live one is taken over. Otherwise the
     model becomes the next version: numbers only grow, a version folder never changes.
 
     Args:
         model: Folder whose files are to be served (a SavedModel).
         serving: The serving folder; created where missing. Pushes to it wait for one another.
-        record: What ``push.json`` says beside version and digest; plain JSON values.
+        record: What ``push.json`` says beside version, digest and identity; plain JSON values.
+        identity: Equal for models that answer alike although their files differ, as two exports
+            of one network do (a SavedModel holds a random number). By default the files' digest.
 
     Raises:
         FailedError: ``model`` holds something else than plain files and folders.
         OSError: the disk is full or refuses; the old version stays live.
     """
     digest = tree_digest(model, leave_out=_NOT_THE_MODEL)
+    identity = identity or digest
     serving.mkdir(parents=True, exist_ok=True)
     with FileLock(serving / _LOCK):
         for leftover in serving.glob(f"{TEMPORARY}*"):
             _remove(leftover)
         live = live_model(serving)
-        if live is not None and live.digest == digest and live.intact:
-            return PushResult(version=live.version, path=live.path, digest=digest, pushed=False)
+        if live is not None and live.identity == identity and live.intact:
+            return PushResult(
+                version=live.version, path=live.path, digest=live.digest, pushed=False
+            )
         current = _current(serving)
         version = max([current, *_versions(serving)])
         newest = _version_at(serving, version) if version > current else None
-        if newest is None or newest.digest != digest or not newest.intact:
+        if newest is None or newest.identity != identity or not newest.intact:
             version += 1
-            _publish(model, serving, version, {**record, "version": version, "digest": digest})
+            own = {"version": version, "digest": digest, "identity": identity}
+            _publish(model, serving, version, {**record, **own})
         write_text(serving / CURRENT, f"{version}\n")
-    return PushResult(version=version, path=serving / str(version), digest=digest, pushed=True)
+        live = live_model(serving)
+    if live is None:
+        raise FailedError(f"what was just pushed to {serving} cannot be read back; push again")
+    return PushResult(version=version, path=live.path, digest=live.digest, pushed=True)
 
 
 def live_model(serving: Path) -> LiveModel | None:
@@ -112,7 +126,13 @@ def _version_at(serving: Path, version: int) -> LiveModel | None:
     path = serving / str(version)
     try:
         record = json.loads((path / RECORD).read_text())
-        return LiveModel(version=version, path=path, digest=record["digest"], record=record)
+        return LiveModel(
+            version=version,
+            path=path,
+            digest=record["digest"],
+            identity=record["identity"],
+            record=record,
+        )
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -34,6 +34,7 @@ from tfx.types.standard_artifacts import (
 from components import evidence
 from components.gate import decide, decide_data
 from components.push import PUSHED_DIGEST, PUSHED_NOW, push
+from schemas.canonical import digest
 from schemas.errors import GateRefusal
 from schemas.refresh import Thresholds, parse_config
 
@@ -131,12 +132,16 @@ class AtomicPusherExecutor(PusherExecutor):
         if not self.CheckBlessing(input_dict):
             self._MarkNotPushed(pushed)
             return
+        from components.stages import load_report
+
+        (model,) = input_dict[standard_component_specs.MODEL_KEY]
         destination = json.loads(exec_properties[standard_component_specs.PUSH_DESTINATION_KEY])
         custom = json.loads(exec_properties[standard_component_specs.CUSTOM_CONFIG_KEY])
         result = push(
             Path(self.GetModelPath(input_dict)),
             Path(destination["filesystem"]["base_directory"]),
             record=custom["record"],
+            identity=digest({"model": load_report(model.uri)["digest"], **custom["same_when"]}),
         )
         self._MarkPushed(
             pushed, pushed_destination=str(result.path), pushed_version=str(result.version)

@@ -235,13 +235,14 @@ def build_pipeline(
         thresholds=canonical_json(dataclasses.asdict(plan.thresholds)).decode(),
         code_version=gate_version,
     )
+    # Weights are the same model only with the same code and data: both decide what is exported.
+    same_when = {"dataset_digest": manifest.digest, "code_version": stage_version}
     record = {
         "recipe": recipe.name,
         "profile": plan.profile,
-        "dataset_digest": manifest.digest,
         "fingerprint": manifest.fingerprint,
         "stage": plan.push,
-        "code_version": stage_version,
+        **same_when,
     }
     pusher = shells.AtomicPusher(
         model=model,
@@ -250,7 +251,7 @@ def build_pipeline(
         push_destination=tfx.proto.PushDestination(
             filesystem=tfx.proto.PushDestination.Filesystem(base_directory=str(places.serving))
         ),
-        custom_config={"record": record},
+        custom_config={"record": record, "same_when": same_when},
     ).with_id(PUSHER)
     return tfx.dsl.Pipeline(
         pipeline_name=places.name,

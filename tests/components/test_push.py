@@ -70,7 +70,8 @@ def test_first_push_is_version_1_with_its_digest_and_record(models, serving):
     assert (serving / "CURRENT").read_text() == "1\n"
     assert (serving / "1" / "variables" / "variables.index").read_text() == "index of first"
     record = json.loads((serving / "1" / "push.json").read_text())
-    assert record == {"recipe": "digits", "version": 1, "digest": tree_digest(models[0])}
+    digest = tree_digest(models[0])
+    assert record == {"recipe": "digits", "version": 1, "digest": digest, "identity": digest}
 
 
 def test_same_model_is_not_pushed_twice(models, serving):
@@ -78,6 +79,12 @@ def test_same_model_is_not_pushed_twice(models, serving):
     again = push(models[0], serving, record={})
     assert (again.version, again.pushed) == (1, False)
     assert names(serving) == ["1", "CURRENT"]
+
+
+def test_equal_identity_is_not_pushed_twice_though_the_files_differ(models, serving):
+    push(models[0], serving, record={}, identity="net")
+    again = push(models[1], serving, record={}, identity="net")
+    assert (again.pushed, again.digest) == (False, tree_digest(models[0]))
 
 
 def test_versions_only_grow_also_when_an_old_model_returns(models, serving):

@@ -112,12 +112,12 @@ def test_a_damaged_live_model_is_replaced_though_all_is_cached(used_root, datase
     assert live_model(serving).version == version + 1
 
 
-def test_a_lost_artifact_is_made_again(used_root, dataset):
-    shutil.rmtree(used_root / "digits-smoke" / "artifacts" / "SizeGate")
+def test_a_lost_model_is_made_again_and_not_pushed_again(used_root, dataset):
+    shutil.rmtree(used_root / "digits-smoke" / "artifacts" / "student")
     watch = Watch()
-    refresh(dataset, used_root, watch)
-    assert watch.states["student"] == CACHED
-    assert watch.states["SizeGate"] == DONE
+    outcome = refresh(dataset, used_root, watch)
+    assert (watch.states["teacher"], watch.states["student"]) == (CACHED, DONE)
+    assert outcome.status == "nothing_new", "the same seed makes the same network"
 
 
 def test_a_failing_node_fails_the_run_with_its_own_message(used_root, dataset):

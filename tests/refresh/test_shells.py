@@ -29,7 +29,7 @@ def model(tmp_path):
     serving = tmp_path / "model" / "Format-Serving"
     serving.mkdir()
     (serving / "saved_model.pb").write_bytes(bytes(600))
-    (tmp_path / "model" / "stage.json").write_text(json.dumps({"parameters": 7}))
+    (tmp_path / "model" / "stage.json").write_text(json.dumps({"parameters": 7, "digest": "m"}))
     return one
 
 
@@ -80,7 +80,7 @@ def test_data_gate_raises_on_an_anomaly_and_names_it(tmp_path):
         DataGate.test_call(anomalies=anomalies, statistics=statistics, code_version="")
 
 
-def push(model, tmp_path, *, accuracy, size):
+def push(model, tmp_path, *, accuracy=1, size=1, same_when=None):
     """Run the Pusher with those blessings and return its output artifact."""
     blessings = {}
     for key, kind, blessed in (
@@ -96,7 +96,9 @@ def push(model, tmp_path, *, accuracy, size):
         {"pushed_model": [pushed]},
         {
             "push_destination": json.dumps(destination),
-            "custom_config": json.dumps({"record": {"recipe": "digits"}}),
+            "custom_config": json.dumps(
+                {"record": {"recipe": "digits"}, "same_when": same_when or {}}
+            ),
         },
     )
     return pushed
@@ -111,11 +113,21 @@ def test_pusher_wants_both_blessings(model, tmp_path, accuracy, size):
 
 def test_pusher_pushes_once(model, tmp_path):
     for now in (1, 0):
-        pushed = push(model, tmp_path, accuracy=1, size=1)
+        pushed = push(model, tmp_path)
         assert pushed.get_int_custom_property("pushed") == 1
         assert pushed.get_int_custom_property(PUSHED_NOW) == now
     live = live_model(tmp_path / "serving")
     assert (live.version, live.record["recipe"]) == (1, "digits")
+
+
+def test_pusher_tells_models_apart_by_weights_code_and_data_not_by_bytes(model, tmp_path):
+    push(model, tmp_path)
+    saved_model = tmp_path / "model" / "Format-Serving" / "saved_model.pb"
+    saved_model.write_bytes(b"the same network, exported again")
+    assert push(model, tmp_path).get_int_custom_property(PUSHED_NOW) == 0
+    pushed = push(model, tmp_path, same_when={"code_version": "other"})
+    assert pushed.get_int_custom_property(PUSHED_NOW) == 1
+    assert live_model(tmp_path / "serving").version == 2
 
 
 @pytest.mark.parametrize(("correct", "examples"), [(47, 50), (344, 366), (7, 10), (9_399, 10_000)])
