@@ -350,7 +350,11 @@ class Setting:
             return replace(self, default=value)
         if self.limits is not None:
             number = checked_number(value, *self.limits)
-            return replace(self, default=int(number) if isinstance(self.default, int) else number)
+            if not isinstance(self.default, int):
+                return replace(self, default=number)
+            if number != int(number):
+                raise InputError(f"must be an integer, got {value!r}")
+            return replace(self, default=int(number))
         if not isinstance(value, type(self.default)):
             kind = type(self.default).__name__
             raise InputError(f"must be of type {kind}, got {value!r}")

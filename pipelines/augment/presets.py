@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from pipelines.augment import published
 from schemas.errors import InputError, unknown_name
 
 Preset = Callable[..., dict[str, Any]]
@@ -88,7 +89,15 @@ def synonyms(
 
 
 PRESETS: dict[str, dict[str, Preset]] = {
-    "image": {"none": none, "classic": classic, "classic_colour": classic_colour},
+    "image": {
+        "none": none,
+        "classic": classic,
+        "classic_colour": classic_colour,
+        "randaugment": published.randaugment,
+        "trivialaugment": published.trivialaugment,
+        "autoaugment_cifar10": published.autoaugment_cifar10,
+        "augmix": published.augmix,
+    },
     "text": {"none": none, "synonyms": synonyms},
 }
 

@@ -130,6 +130,7 @@ def test_options_replace_bounds():
         (Seed(), 3, "cannot be set"),
         (Setting("near", choices=("near", "far")), "fra", "Did you mean 'far'"),
         (Setting(0, choices=(0, 1)), True, "unknown value"),
+        (Setting(0, limits=(0, 255)), 2.5, "must be an integer, got 2.5"),
         (Setting(0, limits=(0, 255)), 256, r"must be in \[0, 255\]"),
         (Setting(True), "yes", "of type bool, got 'yes'"),
     ],

@@ -220,7 +220,7 @@ def test_every_preset_is_a_valid_documented_policy(modality, name):
     ("mapping", "path", "message"),
     [
         ({"preset": "clasic"}, ("preset",), "unknown preset 'clasic'. Did you mean 'classic'"),
-        ({"preset": "synonyms"}, ("preset",), "unknown preset 'synonyms'.*Valid: classic"),
+        ({"preset": "synonyms"}, ("preset",), "unknown preset 'synonyms'.*Valid: .*classic"),
         ({"preset": "classic", "zom": 1}, ("zom",), "unknown argument 'zom'. Did you mean 'zoom'"),
         ({"preset": "classic", "zoom": 1.5}, ("zoom",), r"must be in \[0, 0.95\], got 1.5"),
         ({"preset": "classic", "fill": "x"}, ("fill",), "unknown value 'x'.*nearest"),
