@@ -1,14 +1,18 @@
 """Fixed inputs for the tests of ops: no op is named here."""
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import cv2
 import numpy as np
 
 from pipelines.augment import registry
+from pipelines.augment.context import Context
 from pipelines.augment.draws import Draws
 from pipelines.augment.policy import Policy, parse_policy
+from pipelines.augment.text import ngrams
+from pipelines.augment.text.ngrams import ClassModels
 from schemas.errors import InputError
 
 SENTENCES = (
@@ -60,6 +64,23 @@ def same(one: Any, other: Any) -> bool:
 
 def policy_of(op: registry.Op, **call: Any) -> Policy:
     return parse_policy({"slots": [{"op": op.name, **call}]}, op.modality)
+
+
+@cache
+def context() -> Context:
+    """Return models of a small training split."""
+    labels = [i % 2 for i in range(40)]
+    return Context(ngrams=ClassModels.of(ngrams.count(texts(40), labels)))
+
+
+def needed(policy: Policy, names: Sequence[str]) -> dict[str, Any]:
+    """Return what ``policy`` asks for besides batch and keys; a row's label follows its key."""
+    given: dict[str, Any] = {}
+    if "labels" in policy.needs():
+        given["labels"] = [int(name[-1]) % 2 for name in names]
+    if "ngrams" in policy.needs():
+        given["context"] = context()
+    return given
 
 
 def missing_resource(policy: Policy) -> str | None:

@@ -18,7 +18,16 @@ from pipelines.augment.params import Seed
 from pipelines.augment.policy import parse_policy
 from pipelines.augment.presets import PRESETS
 from tests import golden
-from tests.augment.support import batch_for, images, keys, missing_resource, policy_of, rows, same
+from tests.augment.support import (
+    batch_for,
+    images,
+    keys,
+    missing_resource,
+    needed,
+    policy_of,
+    rows,
+    same,
+)
 from tests.golden import ops as golden_ops
 
 ROOT = Path(__file__).parents[2]
@@ -45,7 +54,7 @@ def image_op(request):
 
 
 def run(policy, batch, names, *, seed=5, copy=1):
-    made, trace = policy.apply(batch, names, seed=seed, copy=copy)
+    made, trace = policy.apply(batch, names, seed=seed, copy=copy, **needed(policy, names))
     return made, {column: values.tolist() for column, values in trace.items()}
 
 
@@ -160,7 +169,7 @@ def test_is_applied_as_often_as_asked(op):
 
 
 def test_an_empty_batch_stays_empty(op):
-    made, trace = policy_of(op).apply(batch_for(op, 0), [], seed=1, copy=1)
+    made, trace = run(policy_of(op), batch_for(op, 0), [])
     assert len(made) == 0
     assert {len(values) for values in trace.values()} == {0}
 

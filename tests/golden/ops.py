@@ -9,7 +9,7 @@ import numpy as np
 from pipelines.augment import registry
 from pipelines.augment.policy import Policy, parse_policy
 from pipelines.augment.presets import PRESETS
-from tests.augment.support import images, keys, missing_resource, texts
+from tests.augment.support import images, keys, missing_resource, needed, texts
 
 ROWS = 48
 SHAPES = ((32, 32, 3), (13, 9, 1))
@@ -45,7 +45,9 @@ def digest(policy: Policy) -> str:
     else:
         batches = [texts(ROWS)]
     for batch in batches:
-        made, trace = policy.apply(batch, keys(ROWS), seed=2**63 + 5, copy=2)
+        names = keys(ROWS)
+        given = needed(policy, names)
+        made, trace = policy.apply(batch, names, seed=2**63 + 5, copy=2, **given)
         total.update(made.tobytes() if policy.modality == "image" else "\0".join(made).encode())
         for column, values in sorted(trace.items()):
             total.update(f"{column}={np.ma.filled(values, -1).tolist()}".encode())
