@@ -51,8 +51,8 @@ from schemas.recipe import Recipe
 from schemas.refresh import PROFILES, RefreshPlan, config_settings
 from schemas.report import RefreshReport
 
-# TFX's own Beam jobs are small: in memory they take seconds where worker processes take 30.
 PUSHER = "Pusher"
+# TFX's own Beam jobs are small: in memory they take seconds where worker processes take 30.
 BEAM_ARGS = ("--runner=DirectRunner", "--direct_running_mode=in_memory", "--direct_num_workers=1")
 
 

@@ -175,6 +175,20 @@ def test_a_root_in_use_is_refused_with_the_process(dataset, tmp_path):
         refresh(dataset, tmp_path)
 
 
+def test_a_root_that_is_a_file_is_refused(dataset, tmp_path):
+    (tmp_path / "root").write_text("")
+    with pytest.raises(InputError, match="the root must be a writable folder; .*File exists"):
+        refresh(dataset, tmp_path / "root")
+
+
+def test_a_dataset_without_a_test_split_is_refused(dataset, tmp_path):
+    manifest = json.loads(Path(dataset, "manifest.json").read_text())
+    manifest["shards"] = [one for one in manifest["shards"] if one["split"] != "test"]
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(InputError, match="has none in test"):
+        refresh(tmp_path, tmp_path / "root")
+
+
 def test_a_damaged_metadata_file_is_an_error_that_says_what_to_do(dataset, tmp_path):
     (tmp_path / "metadata.sqlite").write_text("no database")
     with pytest.raises(FailedError, match="move the file away"):
