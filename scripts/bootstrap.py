@@ -370,9 +370,9 @@ def main() -> None:
     todo = [step for step in planned if state.get(step.name) != step.key]
     for number, step in enumerate(todo, 1):
         begin = time.monotonic()
-        print(f"setup: [{number}/{len(todo)}] {step.line} ...", end="", flush=True)
         state.pop(step.name, None)
         write_state(state if step.atomic else {**state, "running": step.name})
+        print(f"setup: [{number}/{len(todo)}] {step.line} ...", end="", flush=True)
         try:
             step.action()
         except SetupError:

@@ -16,7 +16,11 @@ import nltk
 from debian_packages import DebianError, unpack
 
 DATA = Path(sys.prefix) / "nltk_data"  # NLTK looks here by itself
-CORPORA = {"wordnet": "corpora/wordnet", "stopwords": "corpora/stopwords"}
+CORPORA = {
+    "wordnet": "corpora/wordnet",
+    "opinion_lexicon": "corpora/opinion_lexicon",
+    "vader_lexicon": "sentiment/vader_lexicon",
+}
 CONNECT_LIMIT_S = 15
 DOWNLOAD_LIMIT_S = 180
 RELEASE = "trixie"

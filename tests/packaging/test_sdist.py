@@ -24,6 +24,7 @@ print(load_recipe("digits").recipe.name)
 print([name for name in ("tensorflow", "tfx") if name in sys.modules])
 """
 
+
 @pytest.fixture(scope="module")
 def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build the source distribution from a copy of the sources."""
