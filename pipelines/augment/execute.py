@@ -7,6 +7,7 @@ of that row alone, never on its neighbours in the batch.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from pipelines.augment import registry
 from pipelines.augment.context import Context
 from pipelines.augment.draws import Draws
+from pipelines.augment.guard import COLUMNS, guarded
 from pipelines.augment.image import recolour, warp
 from pipelines.augment.params import Strength
 from pipelines.augment.text.tokenize import Tokens, join, tokenize
@@ -45,6 +47,8 @@ def trace_schema(policy: Policy) -> dict[str, str]:
             if call.resolved().kind == "mix":
                 columns[f"{name}.{call.op}.partner"] = "str"
                 columns[f"{name}.{call.op}.weight"] = "float32"
+    if policy.guard is not None:
+        columns |= dict.fromkeys(COLUMNS, "int64")
     return columns
 
 
@@ -82,9 +86,23 @@ def run_texts(
     context: Context,
 ) -> tuple[list[str], Trace]:
     """Return the augmented copies of ``texts``, and their trace."""
-    state = _TextRows(texts)
-    trace = _run(policy, state, draws, labels, context)
-    return state.texts(), trace
+
+    def attempt(rows: Rows, of_all: Draws) -> tuple[list[str], Trace]:
+        state = _TextRows([texts[row] for row in rows])
+        marks = None if labels is None else labels[rows]
+        trace = _run(policy, state, of_all.take(rows), marks, context)
+        return state.texts(), trace
+
+    if policy.guard is None or labels is None:
+        return attempt(np.arange(len(texts)), draws)
+    return guarded(
+        policy.guard,
+        texts,
+        labels,
+        draws=draws,
+        attempt=attempt,
+        untouched=partial(empty_trace, policy),
+    )
 
 
 def checked_images(batch: Any) -> Images:

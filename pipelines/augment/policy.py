@@ -13,7 +13,8 @@ In a recipe a policy is a preset with arguments, a list of slots, or weighted br
     policy: {branches: [{weight: 2, slots: [...]}, {slots: [...]}]}
 
 A text policy also takes ``entities: protect | swap | off``: whether ops keep names as they are (the
-default), the same with names exchanged first (``entity_swap``), or treat them as any other word.
+default), the same with names exchanged first (``entity_swap``), or treat them as any other word;
+and ``guard: {positive: 1, negative: 0, ...}``, see ``guard``.
 
 Whatever else an op's mapping holds besides the words above overrides the bounds of its parameters.
 """
@@ -31,6 +32,7 @@ from numpy.typing import NDArray
 from pipelines.augment import execute, presets, registry
 from pipelines.augment.context import Context
 from pipelines.augment.draws import Draws
+from pipelines.augment.guard import Guard, parse_guard
 from pipelines.augment.params import Seed, check_share, check_strength
 from schemas.canonical import digest
 from schemas.errors import InputError, unknown_name
@@ -131,11 +133,13 @@ class Policy:
         modality: ``"image"`` or ``"text"``.
         branches: One is drawn per example.
         protect_names: Whether text ops leave names as they are.
+        guard: Which augmented texts are drawn again.
     """
 
     modality: registry.Modality
     branches: tuple[Branch, ...]
     protect_names: bool = True
+    guard: Guard | None = None
 
     def __post_init__(self) -> None:
         """Refuse ops of another modality."""
@@ -163,11 +167,13 @@ class Policy:
         branches = [branch.to_json() for branch in self.branches]
         # Only what differs from a plain policy is named: it came later, and fingerprints stay.
         entities = {} if self.protect_names else {"entities": "off"}
-        return {"modality": self.modality, "branches": branches} | entities
+        guard = {} if self.guard is None else {"guard": self.guard.to_json()}
+        return {"modality": self.modality, "branches": branches} | entities | guard
 
     def needs(self) -> frozenset[str]:
         """Return what the ops need besides the batch, names of ``registry.NEEDS``."""
-        return frozenset(need for call in self.calls() for need in call.resolved().needs)
+        needs = {need for call in self.calls() for need in call.resolved().needs}
+        return frozenset(needs | {"labels"} if self.guard else needs)
 
     def resources(self) -> dict[str, str]:
         """Return the digest of each installed resource that the output depends on.
@@ -178,6 +184,8 @@ class Policy:
         digests: dict[str, str] = {}
         for call in self.calls():
             digests.update(call.resolved().resource_digests())
+        if self.guard is not None:
+            digests |= self.guard.resources()
         return digests
 
     def identity(self) -> str:
@@ -265,7 +273,7 @@ class Policy:
             if limited:
                 raise InputError(f"{limited[0]} is limited to some labels: pass labels=")
             if "labels" in self.needs():
-                raise InputError("an op of the policy needs the label of each row: pass labels=")
+                raise InputError("the policy needs the label of each row: pass labels=")
             return None
         if len(labels) != count:
             raise InputError(f"a label per row is needed, got {len(labels)} for {count} rows")
@@ -290,6 +298,9 @@ def parse_policy(mapping: Mapping[str, Any], modality: registry.Modality) -> Pol
     if "entities" in mapping:
         rest = {key: value for key, value in mapping.items() if key != "entities"}
         return _with_entities(parse_policy(rest, modality), mapping["entities"])
+    if "guard" in mapping:
+        rest = {key: value for key, value in mapping.items() if key != "guard"}
+        return _with_guard(parse_policy(rest, modality), mapping["guard"])
     if "preset" in mapping:
         return _parse_preset(mapping, modality)
     keys = {"slots", "modality"} if "slots" in mapping else {"branches", "modality"}
@@ -325,6 +336,15 @@ def _with_entities(policy: Policy, entities: Any) -> Policy:
         branches = (replace(one, slots=(first, *one.slots)) for one in policy.branches)
         return replace(policy, branches=tuple(branches))
     return replace(policy, protect_names=entities == "protect")
+
+
+def _with_guard(policy: Policy, mapping: Any) -> Policy:
+    if policy.modality != "text":
+        raise InputError("guard is for text data only: remove it", path=("guard",))
+    try:
+        return replace(policy, guard=parse_guard(mapping))
+    except InputError as error:
+        raise error.under("guard") from None
 
 
 def _parse_preset(mapping: Mapping[str, Any], modality: registry.Modality) -> Policy:

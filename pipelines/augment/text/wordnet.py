@@ -16,14 +16,12 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
-from typing import Any
-from zipfile import BadZipFile
 
+from pipelines.augment.text import corpora
 from pipelines.augment.text.inflect import Forms, third_person, verb_forms
 from pipelines.augment.text.negation import is_negation
 from schemas.errors import InputError
 
-CORPUS_COMMAND = "make corpora"
 NAME = "wordnet"
 
 Uses = Mapping[str, Mapping[str, int]]
@@ -112,13 +110,14 @@ def wordnet() -> WordNet:
     Raises:
         InputError: WordNet is not on NLTK's search path or cannot be read.
     """
-    folder = _installed()
+    places = ("corpora/wordnet", "corpora/wordnet.zip/wordnet/")
+    folder = corpora.installed(places, need="synonyms need the WordNet corpus")
     try:
-        return read_wordnet(partial(_read, folder))
+        return read_wordnet(partial(corpora.read, folder))
     except (ValueError, IndexError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(_unreadable(str(folder), error)) from error
+        raise InputError(corpora.unreadable(str(folder), error)) from error
 
 
 def read_wordnet(read: Callable[[str], bytes]) -> WordNet:
@@ -182,40 +181,6 @@ def read_wordnet(read: Callable[[str], bytes]) -> WordNet:
         digest=digest,
         verb_forms={verb: verb_forms(verb, listed[verb]) for verb in sorted(verbs)},
         words=frozenset(uses),
-    )
-
-
-def _installed() -> Any:
-    """Return NLTK's pointer to the WordNet it finds, unpacked or inside ``wordnet.zip``."""
-    import nltk.data
-
-    for path in nltk.data.path:  # path by path, as a folder must not hide an earlier zip file
-        for place in ("corpora/wordnet", "corpora/wordnet.zip/wordnet/"):
-            try:
-                return nltk.data.find(place, paths=[path])
-            except LookupError:
-                continue
-            except (OSError, BadZipFile) as error:
-                raise InputError(_unreadable(f"{path}/{place}", error)) from error
-    raise InputError(
-        "synonyms need the WordNet corpus, which is in none of NLTK's folders "
-        f"({', '.join(nltk.data.path)}). Fetch it with: {CORPUS_COMMAND}"
-    )
-
-
-def _read(folder: Any, name: str) -> bytes:
-    """Return one database file; ``nltk`` refuses links that leave its folders."""
-    try:
-        with folder.join(name).open() as file:
-            return bytes(file.read())
-    except (OSError, ValueError, BadZipFile) as error:
-        raise InputError(_unreadable(f"{folder}/{name}", error)) from error
-
-
-def _unreadable(path: str, error: Exception) -> str:
-    return (
-        f"WordNet cannot be read at {path}: {error}. Remove it, then fetch it again with: "
-        f"{CORPUS_COMMAND}"
     )
 
 
