@@ -91,12 +91,18 @@ def _codec_digest() -> str:
 
 
 def _block_means(images: Images, side: int) -> Images:
-    height, width = images.shape[1:3]
-    tops, lefts = np.arange(0, height, side), np.arange(0, width, side)
-    sums = np.add.reduceat(images, tops, axis=1, dtype=np.int32)
-    sums = np.add.reduceat(sums, lefts, axis=2)
-    high = np.minimum(tops + side, height) - tops
-    wide = np.minimum(lefts + side, width) - lefts
+    count, height, width, channels = images.shape
+    rows, columns = np.arange(height) // side, np.arange(width) // side
+    high, wide = np.bincount(rows), np.bincount(columns)
+    down = np.zeros((count, len(high), len(wide) * side * channels), dtype=np.uint16)
+    lines = images.reshape(count, height, width * channels)
+    for offset in range(min(side, height)):
+        some = lines[:, offset::side]
+        down[:, : some.shape[1], : lines.shape[2]] += some
+    down = down.reshape(count, len(high), len(wide), side * channels)
+    sums = np.zeros((count, len(high), len(wide), channels), dtype=np.int32)
+    for place in range(side * channels):
+        sums[..., place % channels] += down[..., place]
     pixels = (high[:, None] * wide)[:, :, None].astype(np.int32)
-    means = ((sums + pixels // 2) // pixels).astype(np.uint8)
-    return means.repeat(high, axis=1).repeat(wide, axis=2)
+    means: Images = ((sums + pixels // 2) // pixels).astype(np.uint8)
+    return means.take(columns, axis=2).take(rows, axis=1)

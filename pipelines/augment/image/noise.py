@@ -89,16 +89,11 @@ def shot_noise(images: Images, *, gain: Values, seed: Whole) -> Images:
 )
 def salt_and_pepper(images: Images, *, amount: Values, seed: Whole) -> Images:
     """Turn a share of the pixels, ``amount``, black or white, each as often."""
-    state = Draws.from_seeds(seed).state
-    half = np.rint(amount * (1 << 15)).astype(np.uint16)[:, None, None]
-    pixels = images.shape[1] * images.shape[2]
+    half = np.rint(amount * (1 << 15)).astype(np.uint16)[:, None]
     noisy = images.copy(order="C")
-    for part in _parts(images):
-        some = noisy[part].reshape(-1, pixels, images.shape[3])
-        bits = Draws(state[part]).bits((pixels + 3) // 4).astype("<u8", copy=False)
-        chance = bits.view("<u2")[:, :pixels, None]
-        np.copyto(some, 0, where=chance < half[part])
-        np.copyto(some, 255, where=~chance < half[part])
+    for part, some, chance in _chances(noisy, seed):
+        some[chance < half[part]] = 0
+        some[~chance < half[part]] = 255
     return noisy
 
 
@@ -111,17 +106,25 @@ def salt_and_pepper(images: Images, *, amount: Values, seed: Whole) -> Images:
 )
 def impulse_noise(images: Images, *, amount: Values, seed: Whole) -> Images:
     """Replace a share of the pixels, ``amount``, by random colours."""
-    state = Draws.from_seeds(seed).state
-    limit = np.rint(amount * (1 << 16)).astype(np.int32)[:, None, None]
-    pixels, channels = images.shape[1] * images.shape[2], images.shape[3]
+    limit = np.rint(amount * (1 << 16)).astype(np.int32)[:, None]
+    colours = Draws.from_seeds(seed).stream("colours")
     noisy = images.copy(order="C")
-    for part in _parts(images):
-        some = noisy[part].reshape(-1, pixels, channels)
-        bits = Draws(state[part]).bits(pixels).astype("<u8", copy=False)
-        chance = bits.view("<u2").reshape(-1, pixels, 4)[:, :, :1]
-        colours = bits.view(np.uint8).reshape(-1, pixels, 8)[:, :, 2 : 2 + channels]
-        np.copyto(some, colours, where=chance < limit[part])
+    for part, some, chance in _chances(noisy, seed):
+        hit = chance < limit[part]
+        bits = Draws(colours.state[part]).ragged(np.count_nonzero(hit, axis=1))
+        levels = bits.astype("<u8", copy=False).view(np.uint8).reshape(-1, 8)
+        some[hit] = levels[:, : some.shape[2]]
     return noisy
+
+
+def _chances(images: Images, seed: Whole) -> Iterator[tuple[slice, Images, NDArray[np.uint16]]]:
+    """Yield some images at a time: which, ``[n, H * W, C]`` of them, and 16 bits per pixel."""
+    state = Draws.from_seeds(seed).state
+    pixels = images.shape[1] * images.shape[2]
+    for part in _parts(images):
+        bits = Draws(state[part]).bits((pixels + 3) // 4).astype("<u8", copy=False)
+        some = images[part].reshape(-1, pixels, images.shape[3])
+        yield part, some, bits.view("<u2")[:, :pixels]
 
 
 def _with_noise(

@@ -126,9 +126,14 @@ def grid_mask(
     hole = np.rint(share[:, None] * step).astype(np.int64)
     rows = (np.arange(height) + np.floor(y[:, None] * step).astype(np.int64)) % step < hole
     columns = (np.arange(width) + np.floor(x[:, None] * step).astype(np.int64)) % step < hole
+    covers = _covers(images, seed, fill, fill_value)
     covered = images.copy(order="C")
-    hidden = rows[:, :, None, None] & columns[:, None, :, None]
-    np.copyto(covered, _covers(images, seed, fill, fill_value), where=hidden)
+    # Channels side by side with columns: long runs, which NumPy copies much faster.
+    flat = covered.reshape(len(images), height, -1)
+    hidden = rows[:, :, None] & columns.repeat(images.shape[3], axis=1)[:, None, :]
+    if covers.shape[2] != width:
+        covers = covers.repeat(width, axis=2)
+    np.copyto(flat, covers.reshape(len(images), -1, flat.shape[2]), where=hidden)
     return covered
 
 

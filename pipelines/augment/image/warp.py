@@ -80,8 +80,8 @@ def resample(
     Args:
         images: ``uint8[N, H, W, C]``, C of 1 or 3, contiguous.
         coordinates: Returns, for some consecutive images, the x and the y of the input pixel of
-            every output pixel: new ``int32[n, H, W]`` or ``int64``, in units of
-            ``1 / SUBPIXELS`` of a pixel, ``(0, 0)`` the middle of the first pixel.
+            every output pixel: new ``int32[n, H, W]`` or ``int64``, or what broadcasts to it, in
+            units of ``1 / SUBPIXELS`` of a pixel, ``(0, 0)`` the middle of the first pixel.
         fill: What lies outside, as in ``warp``.
         fill_value: Grey level for ``constant``.
 
@@ -109,13 +109,16 @@ def resample(
         pixel[..., 1] = (y >> _SUBPIXEL_BITS) + tops[:, None, None]
         x &= SUBPIXELS - 1
         y &= SUBPIXELS - 1
-        y <<= _SUBPIXEL_BITS
-        x |= y
+        between = bool(x.any() or y.any())
+        fraction = np.empty((size * height, width) if between else 0, np.uint16)
+        if between:
+            y <<= _SUBPIXEL_BITS
+            np.bitwise_or(x, y, out=fraction.reshape(size, height, width), casting="unsafe")
         cv2.remap(
             padded[part].reshape(size * rows, columns, -1),
             pixel.reshape(size * height, width, 2),
-            x.astype(np.uint16).reshape(size * height, width),
-            cv2.INTER_LINEAR,
+            fraction,
+            cv2.INTER_LINEAR if between else cv2.INTER_NEAREST,
             dst=warped[part].reshape(size * height, width, -1),
         )
     return warped
@@ -139,11 +142,15 @@ def _fixed_point(matrices: Matrices, height: int, width: int) -> NDArray[np.int6
 
 
 def _coordinates(coefficients: NDArray[np.int64], height: int, width: int) -> Coordinates:
-    """Return one source coordinate of every output pixel in subpixels: ``int[N, H, W]``."""
+    """Return one source coordinate of every output pixel in subpixels: ``int[N, H, W]``.
+
+    Where it depends on the row or on the column alone, W or H is 1.
+    """
     reach = np.abs(coefficients) @ np.array([width, height, 1], dtype=np.int64)
     fits = reach.max(initial=0) < 2**31
     integer: Any = np.int32 if fits else np.int64
     per_x, per_y, origin = (coefficients[:, i, None].astype(integer) for i in range(3))
+    width, height = width if per_x.any() else 1, height if per_y.any() else 1
     along_x = per_x * np.arange(width, dtype=integer) + origin
     along_y = per_y * np.arange(height, dtype=integer)
     coordinates: Coordinates = along_y[:, :, None] + along_x[:, None, :]

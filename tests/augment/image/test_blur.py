@@ -1,8 +1,9 @@
+import cv2
 import numpy as np
 import pytest
 from scipy import ndimage
 
-from pipelines.augment.image.blur import _WEIGHT_BITS, line_kernels
+from pipelines.augment.image.blur import _WEIGHT_BITS, _exp_of_minus, _normal_weights, line_kernels
 from tests.augment.image.apply import GRID, changed
 from tests.augment.support import images
 
@@ -25,9 +26,38 @@ def test_gaussian_agrees_with_scipy(shape, sigma):
     expected = each_channel(
         lambda channel: ndimage.gaussian_filter(channel, sigma, mode="nearest", truncate=3.0), batch
     )
-    difference = np.abs(changed("blur_gaussian", batch, sigma=sigma) - expected)
-    assert difference.max() <= 2.0
-    assert difference.mean() < 0.6
+    made = changed("blur_gaussian", batch, sigma=sigma)
+    assert np.abs(made - expected).max() <= 2.5
+    assert np.abs(made - expected).mean() < 0.6
+    theirs = np.stack(
+        [cv2.GaussianBlur(i, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE) for i in batch]
+    )
+    assert np.abs(made.astype(int) - theirs.reshape(made.shape)).max() <= 2
+
+
+@pytest.mark.parametrize("sigma", [0.4, 1.0, 2.75, 11.0])
+def test_gaussian_is_what_integers_would_make_of_it(sigma):
+    batch = images(2, (50, 41, 3))
+    half = _normal_weights(np.array([sigma, 15.0]))[0]
+    weights = np.concatenate([half[:0:-1], half])
+    assert weights.sum() == 256
+    made = changed("blur_gaussian", batch, sigma=sigma)
+    sums = batch.astype(np.int64)
+    for axis in (1, 2):
+        sums = ndimage.correlate1d(sums, weights, axis=axis, mode="nearest")
+    assert np.array_equal(made, (sums + (1 << 15)) >> 16)
+
+
+def test_gaussian_weights_are_those_of_the_normal_distribution():
+    sigma = np.array([0.0, 0.5, 3.0, 32.0])
+    weights = _normal_weights(sigma)
+    assert weights[0].tolist() == [256] + [0] * 96
+    for half, spread in zip(weights[1:], sigma[1:], strict=True):
+        reach = round(3 * spread)
+        bell = np.exp(-(np.arange(97) ** 2) / (2 * spread**2)) * (np.arange(97) <= reach)
+        assert np.abs(half - 256 * bell / (2 * bell.sum() - 1)).max() <= 1
+    exponents = np.linspace(0, 5, 101)
+    assert _exp_of_minus(exponents) == pytest.approx(np.exp(-exponents), rel=1e-9)
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
@@ -77,6 +107,12 @@ def test_motion_kernels_have_the_asked_length_and_direction():
     assert spread_y == pytest.approx(line * np.abs(np.sin(np.radians(degrees))), abs=0.5)
     slant = (kernels * x * -y).sum(axis=(1, 2))
     assert slant[1] > 0 > slant[2]
+
+
+def test_images_side_by_side_do_not_blur_into_each_other():
+    batch = np.repeat(np.array([0, 255, 0, 128], dtype=np.uint8), 16 * 16 * 3)
+    batch = batch.reshape(4, 16, 16, 3)
+    assert np.array_equal(changed("blur_median", batch, radius=2), batch)
 
 
 @pytest.mark.parametrize("length", [2, 5, 7, 12, 33])
