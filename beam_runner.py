@@ -339,9 +339,9 @@ def _refresh(args: argparse.Namespace) -> int:
     from pipelines.quiet import quiet
     from pipelines.refresh import run_refresh
     from schemas.manifest import MANIFEST, load_manifest
-    from schemas.recipe import load_recipe, parse_recipe
+    from schemas.recipe import load_recipe, parse_recipe, shipped
 
-    if Path(args.recipe).is_dir():
+    if args.recipe not in shipped() and Path(args.recipe).is_dir():
         if args.settings or args.beam_flags:
             raise InputError("--set and Beam flags go with a recipe, not with a finished dataset.")
         dataset = args.recipe

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.dataset.images import ENCODERS, decode_image
-from pipelines.dataset.records import encode_example, frame
+from pipelines.dataset.records import encode_examples, frame
 from pipelines.dataset.slices import Job, SliceTask, split_of
 
 
@@ -34,10 +34,8 @@ def raw_loop(job: Job, tasks: Iterable[SliceTask], folder: Path) -> None:
             keys = [key for key, *_ in rows[split]]
             images, _ = job.policy.apply(batches[split], keys, seed=job.seed, copy=copy)
             examples = [
-                encode_example(
-                    {"key": key.encode(), "copy": copy, "label": label, "image": encoded}
-                )
+                {"key": key.encode(), "copy": copy, "label": label, "image": encoded}
                 for (key, label, _), encoded in zip(rows[split], encode(images), strict=True)
             ]
             path = folder / f"{split}-copy{copy:02d}-{task.number:04d}.tfrecord"
-            path.write_bytes(frame(examples)[0])
+            path.write_bytes(frame(encode_examples(examples))[0])

@@ -122,6 +122,7 @@ def publish(
         files.write_atomic(files.join(job.output, store.WORK, PROBLEMS), text.encode("utf-8"))
         return ""
     shards = store.collect_shards(job, plan.tasks)
+    files.sync(files.join(job.output, shard.path) for shard in shards)
     written = [
         store.write_file(job, store.SURVEY, encode_survey(finish(job, totals, groups))),
         store.write_file(job, store.PROVENANCE, store.merge_provenance(job, shards)),

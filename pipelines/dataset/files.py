@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
@@ -58,8 +58,14 @@ def file_sha256(path: str) -> str:
     return hasher.hexdigest()
 
 
-def write_atomic(path: str, data: bytes | memoryview) -> None:
+def write_atomic(path: str, data: bytes | memoryview, *, sync: bool = True) -> None:
     """Write a whole file: afterwards ``path`` holds all of ``data``, or what it held before.
+
+    Args:
+        path: Where.
+        data: The content.
+        sync: Wait until the disk holds it, so that it outlives a power failure. Without, `sync`
+            does that later for many files at once.
 
     Raises:
         FailedError: The file cannot be written (disk full, no permission).
@@ -70,9 +76,23 @@ def write_atomic(path: str, data: bytes | memoryview) -> None:
             with filesystem.open_output_stream(inner) as stream:
                 stream.write(data)
             return
-        _write_local(path, data)
+        _write_local(path, data, sync=sync)
     except OSError as error:
         raise FailedError(f"cannot write {path}: {error.strerror or error}.") from error
+
+
+def sync(paths: Iterable[str]) -> None:
+    """Wait until the disk holds these local files and the folders that name them.
+
+    Raises:
+        FailedError: One is gone, or the disk refuses.
+    """
+    local = [path for path in paths if not is_remote(path)]
+    for path in [*local, *sorted({os.path.dirname(path) for path in local})]:
+        try:
+            _sync_local(path)
+        except OSError as error:
+            raise FailedError(f"cannot sync {path}: {error.strerror or error}.") from error
 
 
 def make_folder(path: str) -> None:
@@ -149,16 +169,27 @@ def _local_sizes(folder: str, prefix: str) -> Iterator[tuple[str, int]]:
         return
 
 
-def _write_local(path: str, data: bytes | memoryview) -> None:
+def _sync_local(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _write_local(path: str, data: bytes | memoryview, *, sync: bool) -> None:
     folder, name = os.path.split(path)
     os.makedirs(folder, exist_ok=True)
     temporary = os.path.join(folder, f"{TEMPORARY}{uuid.uuid4().hex}-{name}")
     try:
         with open(temporary, "wb") as file:
             file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+            if sync:
+                file.flush()
+                os.fsync(file.fileno())
         os.replace(temporary, path)
+        if sync:
+            _sync_local(folder)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise

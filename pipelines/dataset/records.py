@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import google_crc32c
@@ -89,19 +89,31 @@ def encode_example(features: Mapping[str, FeatureValue]) -> bytes:
     Args:
         features: Feature name to bytes, an int, or a list of bytes, ints or floats.
     """
+    return encode_examples([features])[0]
+
+
+def encode_examples(rows: Sequence[Mapping[str, FeatureValue]]) -> list[bytes]:
+    """Serialize rows that have the same features of the same kinds; see `encode_example`.
+
+    One message is filled again for every row, which takes half the time of a new one.
+    """
     example = example_class()()
-    feature_map = example.features.feature
-    for name, value in features.items():
-        values = value if isinstance(value, list) else [value]
-        feature = feature_map[name]
-        if values and isinstance(values[0], bytes):
-            feature.bytes_list.value.extend(values)
-        elif values and isinstance(values[0], float):
-            feature.float_list.value.extend(values)
-        else:
-            feature.int64_list.value.extend(values)
-    data: bytes = example.SerializeToString(deterministic=True)
-    return data
+    stored = {name: _value_list(example, name, value) for name, value in (rows or [{}])[0].items()}
+    encoded = []
+    for row in rows:
+        for name, value in row.items():
+            stored[name][:] = value if isinstance(value, list) else (value,)
+        encoded.append(example.SerializeToString(deterministic=True))
+    return encoded
+
+
+def _value_list(example: Any, name: str, value: FeatureValue) -> Any:
+    """Return the repeated field of an Example that holds values like ``value``."""
+    feature = example.features.feature[name]
+    first = value[0] if isinstance(value, list) and value else value
+    if isinstance(first, bytes):
+        return feature.bytes_list.value
+    return feature.float_list.value if isinstance(first, float) else feature.int64_list.value
 
 
 def decode_example(data: bytes) -> dict[str, list[Any]]:

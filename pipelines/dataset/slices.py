@@ -17,7 +17,7 @@ import numpy as np
 from pipelines.augment.policy import Policy
 from pipelines.augment.soft_labels import soft_labels
 from pipelines.dataset.images import ENCODERS, decode_image
-from pipelines.dataset.records import FeatureValue, compress, encode_example, frame
+from pipelines.dataset.records import FeatureValue, compress, encode_examples, frame
 from pipelines.dataset.sources import BadRecord, Record, Source
 from schemas.canonical import sha256
 from schemas.errors import InputError
@@ -197,7 +197,7 @@ def build_shard(job: Job, task: SliceTask, examples: Examples, *, split: str, co
     if job.schema.soft_labels:
         classes = len(job.schema.label_names)
         soft = soft_labels(trace, examples.keys, examples.labels, classes)
-    content, offsets = frame(encode_examples(job.schema, augmented, copy=copy, soft=soft))
+    content, offsets = frame(encode_copy(job.schema, augmented, copy=copy, soft=soft))
     data = compress(content) if job.schema.file_suffix.endswith(".gz") else content
     classes = Counter(int(label) for label in examples.labels)
     info = ShardInfo(
@@ -214,7 +214,7 @@ def build_shard(job: Job, task: SliceTask, examples: Examples, *, split: str, co
     return Shard(info, data, offsets, augmented, trace)
 
 
-def encode_examples(
+def encode_copy(
     schema: ExampleSchema, examples: Examples, *, copy: int, soft: np.ndarray | None = None
 ) -> list[bytes]:
     """Return the serialized Examples of one copy.
@@ -237,23 +237,21 @@ def encode_examples(
     if soft is not None:
         for row, shares in zip(rows, soft.tolist(), strict=True):
             row["soft_label"] = shares
-    return [encode_example(row) for row in rows]
+    return encode_examples(rows)
 
 
 def encode_quarantine(bad: Sequence[BadRecord]) -> bytes:
     """Return a TFRecord file of bad records: ``key``, ``index``, ``reason`` and ``record``."""
-    rows = [
-        encode_example(
-            {
-                "key": one.key.encode("utf-8"),
-                "index": one.index,
-                "reason": one.reason.encode("utf-8"),
-                "record": one.raw,
-            }
-        )
+    rows: list[dict[str, FeatureValue]] = [
+        {
+            "key": one.key.encode("utf-8"),
+            "index": one.index,
+            "reason": one.reason.encode("utf-8"),
+            "record": one.raw,
+        }
         for one in bad
     ]
-    return frame(rows)[0]
+    return frame(encode_examples(rows))[0]
 
 
 def _decode(record: Record, schema: ExampleSchema) -> np.ndarray | str | BadRecord:

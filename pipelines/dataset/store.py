@@ -61,9 +61,9 @@ def run_task(job: Job, task: SliceTask, data: SliceData) -> list[ShardInfo]:
     infos = []
     for split, copy in task.shards:
         shard = build_shard(job, task, data.splits[split], split=split, copy=copy)
-        files.write_atomic(files.join(job.output, shard.info.path), shard.data)
+        files.write_atomic(files.join(job.output, shard.info.path), shard.data, sync=False)
         side = encode_side_file(job, task, shard)
-        files.write_atomic(side_path(job.output, shard.info.path), side)
+        files.write_atomic(side_path(job.output, shard.info.path), side, sync=False)
         infos.append(shard.info)
     return infos
 

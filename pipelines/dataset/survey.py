@@ -22,6 +22,7 @@ from schemas.text import OOV, tokens
 
 _BUCKETS = 64
 _SHOWN_GROUPS = 100
+_CHUNK = 256
 
 Hashes = list[tuple[bytes, str, str]]
 
@@ -174,13 +175,18 @@ def _add_training(totals: Totals, examples: Examples) -> None:
         return
     channels = values.shape[-1]
     totals.pixels += values.size // channels
-    sums, squares = [], []
-    for channel in range(channels):
-        counts = np.bincount(values[..., channel].ravel(), minlength=256)
-        sums.append(int(counts @ np.arange(256)))
-        squares.append(int(counts @ np.arange(256) ** 2))
-    totals.sums = _added(totals.sums, tuple(sums))
-    totals.squares = _added(totals.squares, tuple(squares))
+    for start in range(0, len(values), _CHUNK):
+        part = values[start : start + _CHUNK].reshape(-1, values[0].size)
+        squares = np.multiply(part, part, dtype=np.uint16)
+        totals.sums = _added(totals.sums, _per_channel(part, channels))
+        totals.squares = _added(totals.squares, _per_channel(squares, channels))
+
+
+def _per_channel(rows: np.ndarray, channels: int) -> tuple[int, ...]:
+    """Return the exact sum of each channel of ``uint8 or uint16[N, pixels * channels]``."""
+    columns = rows.sum(axis=0, dtype=np.uint32)  # _CHUNK * 255**2 fits
+    sums = columns.reshape(-1, channels).sum(axis=0, dtype=np.uint64)
+    return tuple(int(one) for one in sums)
 
 
 def _added(left: tuple[int, ...], right: tuple[int, ...]) -> tuple[int, ...]:
