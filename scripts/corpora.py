@@ -1,7 +1,7 @@
 """Make NLTK's corpora available to the environment: found, else downloaded, else from Debian.
 
-Run with the environment's Python (`make corpora`). Exits with status 1, after one line for each
-corpus, if one is still missing.
+Run with the environment's Python (`make corpora`). Exits with status 1, after one line that
+names them, if some are still missing.
 """
 
 import gzip
@@ -51,7 +51,7 @@ def download(name: str) -> str:
     if done.returncode == 0:
         return ""
     last = (done.stderr.strip().splitlines() or ["the downloader failed"])[-1]
-    return last.removeprefix("ValueError: ")
+    return last.removeprefix("ValueError: ").removeprefix(f"Error loading {name}: ")
 
 
 def lexicographer_files(manual: Path) -> str:
@@ -96,7 +96,7 @@ def wordnet_from_debian() -> str:
 def main() -> int:
     """Get what is missing; return the exit status."""
     os.umask(0o022)  # NLTK reads no folder that others may write to
-    absent = 0
+    absent: dict[str, str] = {}
     unreachable = ""
     for name in CORPORA:
         if found(name):
@@ -111,13 +111,15 @@ def main() -> int:
         if not problem and not found(name):
             problem = f"NLTK does not find it in {DATA}"
         if problem:
-            absent += 1
-            print(
-                f"warning: no {name} corpus, so nothing that needs it will run; once there is a"
-                f" network: make corpora. ({problem})"
-            )
+            absent[name] = problem
         else:
             print(f"{name}: fetched from {source}")
+    if absent:
+        names, reasons = ", ".join(absent), "; ".join(dict.fromkeys(absent.values()))
+        print(
+            f"warning: the ops that need NLTK's {names} will not run; once there is a network:"
+            f" make corpora ({reasons})"
+        )
     return 1 if absent else 0
 
 
