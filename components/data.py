@@ -5,6 +5,7 @@ one record each, so that slices sorted by class arrive mixed. Whatever is stored
 (a teacher's logits) is aligned with that order; shuffling comes after.
 """
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,7 +51,9 @@ class Data:
         return sorted({shard.copy for shard in self.shards if shard.split == split})
 
     def of(self, split: str, copy: int) -> list[ShardInfo]:
-        """Return the shards of one copy of a split in the order of their slices.
+        """Return the shards of one copy of a split, in an order free of the source's own.
+
+        A source sorted by class would otherwise put its last classes into the last shards.
 
         Raises:
             InputError: the dataset has none.
@@ -61,7 +64,7 @@ class Data:
                 f"{self.root}: the {split} split holds no examples of copy {copy}; copies there: "
                 f"{self.copies(split)}. Materialize the recipe with more copies or examples."
             )
-        return sorted(found, key=lambda one: one.slice)
+        return sorted(found, key=lambda one: hashlib.blake2b(b"%d" % one.slice).digest())
 
     def examples(self, split: str, copy: int = 0) -> int:
         """Return how many examples one copy of a split holds."""
@@ -136,12 +139,14 @@ def batches(
     *,
     copy: int = 0,
     batch_size: int = SCORING_BATCH,
+    examples: int | None = None,
     soft: bool = False,
 ) -> tf.data.Dataset:
     """Return ``(inputs, labels int64[n])`` batches of one copy in its fixed order.
 
     Inputs are what ``model`` takes: ``uint8[n,H,W,C]`` or token ids ``int32[n, tokens]``.
-    With ``soft``, labels are the stored shares of the classes, ``float32[n, classes]``.
+    ``examples`` limits them to the first so many. With ``soft``, labels are the stored shares of
+    the classes, ``float32[n, classes]``.
     """
     schema = data.schema
     label = "soft_label" if soft else "label"
@@ -162,7 +167,8 @@ def batches(
             inputs = token_ids(inputs, table, tokens)
         return inputs, fields[label]
 
-    return records(data, split, copy).batch(batch_size).map(parse, num_parallel_calls=2)
+    rows = records(data, split, copy).take(-1 if examples is None else examples)
+    return rows.batch(batch_size).map(parse, num_parallel_calls=2)
 
 
 def training_batches(
@@ -185,19 +191,19 @@ def training_batches(
         copy: Stored copy to read.
         batch_size: Examples of a batch; a smaller rest is left out of this epoch.
         seed: Decides the order.
-        examples: Read only so many, chosen by the shuffle.
-        beside: Array with one row per stored example in the fixed order, e.g. teacher logits.
+        examples: Read only the first so many of the fixed order.
+        beside: Array with one row per example read, in the fixed order, e.g. teacher logits.
     """
     soft = data.schema.soft_labels
-    rows = batches(data, "train", model, copy=copy, batch_size=256, soft=soft).unbatch()
+    rows = batches(
+        data, "train", model, copy=copy, batch_size=256, examples=examples, soft=soft
+    ).unbatch()
     if beside is not None:
         stored = tf.data.Dataset.from_tensor_slices(beside)
         rows = tf.data.Dataset.zip(rows, stored).map(lambda row, more: (*row, more))
     available = data.examples("train", copy)
-    rows = rows.shuffle(min(available, _shuffle_buffer(model)), seed=seed)
-    if examples is not None:
-        rows = rows.take(examples)
     wanted = min(available, examples or available)
+    rows = rows.shuffle(min(wanted, _shuffle_buffer(model)), seed=seed)
     return rows.batch(batch_size, drop_remainder=wanted >= batch_size).prefetch(2)
 
 

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from components.evaluate import logits_of
+from components.evaluate import compiled, logits_of
 from components.models import build_model
 from components.train import Context, Loss, fit, label_loss, smoothed_cross_entropy
 from schemas.errors import InputError
@@ -38,10 +38,18 @@ def fit_with_teacher(
             f"{model.output_shape[-1]}: train the teacher on this dataset"
         )
     stored: dict[int, np.ndarray] = {}
+    forward = compiled(teacher)
 
     def answers(copy: int) -> np.ndarray:
         if copy not in stored:
-            stored[copy] = logits_of(teacher, context.data, "train", copy=copy)
+            stored[copy] = logits_of(
+                teacher,
+                context.data,
+                "train",
+                copy=copy,
+                examples=config.examples,
+                forward=forward,
+            )
         return stored[copy]
 
     loss = distillation_loss(config.temperature, config.alpha, config.label_smoothing)

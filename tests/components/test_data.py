@@ -48,7 +48,9 @@ def test_fixed_order_takes_one_record_of_each_shard_in_turn(digits_dir):
     _, labels = read(batches(data, "train", image_model(data)))
     target = load_digits().target[:600]
 
-    np.testing.assert_array_equal(labels, np.stack([target[:300], target[300:]], 1).ravel())
+    slices = {0: target[:300], 1: target[300:]}
+    order = [shard.slice for shard in data.of("train", 0)]
+    np.testing.assert_array_equal(labels, np.stack([slices[one] for one in order], 1).ravel())
 
 
 def test_splits_and_copies(digits_dir):
@@ -91,7 +93,19 @@ def test_what_is_stored_beside_stays_with_its_example(digits_dir):
     )
 
     for _, label, beside in rows:
+        assert label.shape == (64,)
         np.testing.assert_array_equal(label.numpy(), beside.numpy())
+
+
+def test_a_limit_reads_the_first_of_the_fixed_order(digits_dir):
+    data = open_dataset(digits_dir)
+    model = image_model(data)
+    stored, _ = read(batches(data, "train", model))
+    few, _ = read(batches(data, "train", model, examples=70))
+    seen, _ = read(training_batches(data, model, copy=0, batch_size=70, seed=1, examples=70))
+
+    np.testing.assert_array_equal(few, stored[:70])
+    assert sorted(one.tobytes() for one in seen) == sorted(one.tobytes() for one in few)
 
 
 @pytest.mark.parametrize(
