@@ -114,6 +114,45 @@ def test_ops_can_be_limited_to_some_labels():
         apply(mapping)
 
 
+def test_per_class_rules_hold_in_choices_and_branches_too():
+    labels = np.arange(4_000) % 4
+    choices = [{"op": "brightness", "labels": [0, 1], "weight": 3}, {"op": "contrast"}]
+    mapping = {
+        "branches": [
+            {"slots": [{"choose": choices}]},
+            {"slots": [{"op": "saturation", "labels": [1], "probability": 0.5}]},
+        ]
+    }
+    _, trace = apply(mapping, rows=4_000, labels=labels)
+    op, first = trace["slot0.op"], trace["branch"] == 0
+    assert set(labels[op == "brightness"]) == {0, 1}
+    assert set(labels[op == "saturation"]) == {1}
+    assert set(labels[op == "contrast"]) == {0, 1, 2, 3}
+    assert (op[first & (labels == 0)] == "brightness").mean() == pytest.approx(0.75, abs=0.08)
+    # A row of another class that draws a limited op stays as it is; it draws no other op instead.
+    assert (op[first & (labels == 2)] == "").mean() == pytest.approx(0.75, abs=0.08)
+    assert (op[~first & (labels == 1)] == "saturation").mean() == pytest.approx(0.5, abs=0.09)
+
+
+def test_slots_are_applied_in_the_order_given():
+    made, _ = apply({"slots": [{"op": "posterize", "bits": 1}, "invert"]})
+    other, _ = apply({"slots": ["invert", {"op": "posterize", "bits": 1}]})
+    assert set(np.unique(made)) == {127, 255}
+    assert set(np.unique(other)) == {0, 128}
+
+
+def test_levels_of_strength_are_drawn_evenly():
+    mapping = {"slots": [{"op": "rotate", "degrees": [90, 90], "strength": [0.2, 1, 5]}]}
+    _, trace = apply(mapping, rows=5_000)
+    degrees, counts = np.unique(trace["slot0.rotate.degrees"].filled(), return_counts=True)
+    assert degrees == pytest.approx([18, 36, 54, 72, 90], abs=1e-4)
+    assert counts == pytest.approx([1000] * 5, abs=150)
+    policy = parse_policy(mapping, "image")
+    written = policy.to_json()["branches"][0]["slots"][0]["choose"][0]
+    assert written["strength"] == [0.2, 1.0, 5]
+    assert parse_policy(policy.to_json(), "image").identity() == policy.identity()
+
+
 def test_a_pair_of_strengths_draws_one_per_row():
     mapping = {"slots": [{"op": "rotate", "degrees": 100, "strength": [0, 1]}]}
     _, trace = apply(mapping, rows=4_000)
@@ -242,6 +281,12 @@ def test_every_preset_is_a_valid_documented_policy(modality, name):
         ({"slots": [{"op": "zoom", "strength": "x"}]}, ("slots", 0, "strength"), "got 'x'"),
         ({"slots": [{"op": "zoom", "strength": [1, 0]}]}, ("slots", 0, "strength"), "low <= high"),
         ({"slots": [{"op": "zoom", "strength": [1]}]}, ("slots", 0, "strength"), "or a pair"),
+        (
+            {"slots": [{"op": "zoom", "strength": [0, 1, 1]}]},
+            ("slots", 0, "strength"),
+            r"levels of a strength must be an integer in \[2, 65536\], got 1",
+        ),
+        ({"slots": [{"op": "zoom", "x": [1, 2, 3]}]}, ("slots", 0, "x"), "a pair"),
         ({"slots": [{"op": "zoom", "x": {"a": 1}}]}, ("slots", 0, "x"), "cannot be a mapping"),
         ({"slots": [{"op": "zoom", "weight": 1}]}, ("slots", 0, "weight"), "remove it"),
         ({"slots": [{"op": "zoom", "labels": 3}]}, ("slots", 0, "labels"), "must be a list"),

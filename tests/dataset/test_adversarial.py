@@ -203,7 +203,7 @@ def test_a_model_of_other_data_is_refused(shape, label, message):
         ({"epsilon": 8, "norm": "l1"}, ("norm",), "'linf' or 'l2'"),
         ({"epsilon": 8, "share": 0}, ("share",), "greater than 0"),
         ({"epsilon": 8, "eps": 1}, ("eps",), "unknown key 'eps'"),
-        ({}, ("epsilon",), "is missing"),
+        ({}, (), "the key .epsilon. is missing"),
     ],
 )
 def test_bad_sections_are_refused(fields, path, message):
