@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,9 @@ from pipelines.augment.draws import Draws
 from pipelines.augment.image.noise import normal_field
 from schemas.adversarial import AdversarialConfig
 from schemas.errors import InputError
+
+VERSION = 1
+"""Raised with every change of output; part of every recipe's fingerprint that has an attack."""
 
 BATCH = 256
 _BRIGHTEST = 255.0
@@ -44,6 +47,19 @@ class Perturbed:
     clean: np.ndarray
     adversarial: np.ndarray
 
+    def accuracy(self) -> dict[str, float]:
+        """Return how many rows were perturbed and the model's accuracy on them before and after."""
+        count = int(self.chosen.sum())
+        clean, adversarial = (
+            float(right[self.chosen].mean()) if count else float("nan")
+            for right in (self.clean, self.adversarial)
+        )
+        return {
+            "examples": count,
+            "clean_accuracy": clean,
+            "adversarial_accuracy": adversarial,
+        }
+
     def trace(self, method: str) -> dict[str, np.ndarray]:
         """Return provenance columns, as `Policy.apply` does: an op in a slot `adversarial`."""
         columns = {
@@ -56,6 +72,44 @@ class Perturbed:
             "adversarial.op": op,
             **{f"adversarial.{method}.{name}": column for name, column in columns.items()},
         }
+
+
+@dataclass(frozen=True)
+class Attack:
+    """A recipe's `adversarial:` section with its model's digest; picklable, no TensorFlow inside.
+
+    Attributes:
+        config: The section.
+        digest: SHA-256 of the model file when the dataset was planned.
+    """
+
+    config: AdversarialConfig
+    digest: str
+
+    @classmethod
+    def plan(cls, config: AdversarialConfig) -> Attack:
+        """Return the attack of a section.
+
+        Raises:
+            InputError: The model file cannot be read.
+        """
+        return cls(config, model_digest(config.model))
+
+    def identity(self) -> dict[str, Any]:
+        """Return all that decides the perturbation, for the fingerprint: the model by digest."""
+        return asdict(self.config) | {"model": self.digest, "version": VERSION}
+
+    def apply(
+        self, images: np.ndarray, labels: np.ndarray, keys: Sequence[str], *, seed: int, copy: int
+    ) -> Perturbed:
+        """Perturb one augmented copy of a slice, as `Policy.apply` augments it.
+
+        Raises:
+            InputError: The model changed since, or does not fit the images.
+        """
+        model = load_model(self.config.model, self.digest)
+        draws = Draws.root(seed, keys, copy).stream("adversarial")
+        return perturb(images, labels, model, self.config, draws=draws)
 
 
 def model_digest(path: str | Path) -> str:
@@ -134,18 +188,6 @@ def perturb(
         clean=_predicted(logits, images) == labels,
         adversarial=_predicted(logits, made) == labels,
     )
-
-
-def accuracy(perturbed: Perturbed) -> dict[str, float]:
-    """Return how many examples were perturbed and the model's accuracy on them before and after."""
-    count = int(perturbed.chosen.sum())
-    right = (perturbed.clean[perturbed.chosen], perturbed.adversarial[perturbed.chosen])
-    clean, adversarial = (float(one.mean()) if count else float("nan") for one in right)
-    return {
-        "examples": count,
-        "clean_accuracy": clean,
-        "adversarial_accuracy": adversarial,
-    }
 
 
 def _moved(

@@ -1,12 +1,15 @@
 """FGSM against gradients worked out by hand; PGD stays in its ball; both mislead a real model."""
 
+import functools
+import pickle
+
 import keras
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
 from pipelines.augment.draws import Draws
-from pipelines.dataset.adversarial import accuracy, load_model, model_digest, perturb
+from pipelines.dataset.adversarial import Attack, load_model, model_digest, perturb
 from schemas.adversarial import AdversarialConfig
 from schemas.errors import InputError
 from schemas.validation import validated
@@ -20,6 +23,7 @@ def config_of(**fields):
     return AdversarialConfig(**{"model": "unused.keras", "epsilon": 8.0} | fields)
 
 
+@functools.cache
 def linear_model(*, dtype="uint8", softmax=False):
     inputs = keras.Input(SHAPE, dtype=dtype)
     flat = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(inputs))
@@ -146,7 +150,7 @@ def test_a_trained_model_is_misled_and_by_pgd_most(digits):
     found = {}
     for method in ("fgsm", "pgd"):
         config = config_of(method=method, epsilon=40)
-        found[method] = accuracy(perturb(images, labels, model, config, draws=draws(300)))
+        found[method] = perturb(images, labels, model, config, draws=draws(300)).accuracy()
     assert found["fgsm"]["clean_accuracy"] == found["pgd"]["clean_accuracy"] > 0.85
     assert found["fgsm"]["adversarial_accuracy"] < 0.5
     assert found["pgd"]["adversarial_accuracy"] <= found["fgsm"]["adversarial_accuracy"]
@@ -174,6 +178,24 @@ def test_a_model_is_loaded_by_digest(tmp_path):
     (tmp_path / "text.keras").write_text("no model")
     with pytest.raises(InputError, match="not a Keras model"):
         load_model(str(tmp_path / "text.keras"), model_digest(tmp_path / "text.keras"))
+
+
+def test_an_attack_is_planned_once_and_applied_anywhere(tmp_path):
+    path = str(tmp_path / "model.keras")
+    linear_model().save(path)
+    attack = Attack.plan(config_of(model=path, method="pgd", steps=2, targeted=True))
+    assert attack.identity()["model"] == model_digest(path)
+    assert path not in str(attack.identity())
+    images, labels = batch(12)
+    names = [f"k{i}" for i in range(12)]
+    again = pickle.loads(pickle.dumps(attack))
+    done = again.apply(images, labels, names, seed=1, copy=1)
+    other = attack.apply(images, labels, names, seed=1, copy=2)
+    assert done.accuracy()["examples"] == 12
+    assert not np.array_equal(done.targets, other.targets)
+    assert done.images.shape == images.shape
+    nobody = attack.apply(images[:0], labels[:0], [], seed=1, copy=1)
+    assert nobody.accuracy()["examples"] == 0
 
 
 def test_unsafe_models_are_refused(tmp_path):
