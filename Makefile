@@ -1,6 +1,6 @@
 # `make` lists the targets. Each sets up what it needs first (a second, once that is done).
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-full lint format bench golden corpora lock clean
+.PHONY: help setup setup-translation demo test test-full lint format bench golden corpora lock clean
 MAKEFLAGS += --no-print-directory
 
 BIN := .venv/bin
@@ -9,7 +9,7 @@ unexport PYTHONPATH PYTHONHOME PYTHONUSERBASE VIRTUAL_ENV CONDA_PREFIX
 export PYTHONNOUSERSITE := 1
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup:  ## build .venv, or bring it up to date
 	@scripts/bootstrap.sh
@@ -38,6 +38,9 @@ golden: setup  ## renew the golden digests after a wanted change of bytes
 
 corpora: setup  ## fetch the NLTK corpora that set-up could not get
 	@$(BIN)/python scripts/corpora.py
+
+setup-translation: setup  ## install Apertium (English-Spanish) for back-translation
+	@$(BIN)/python scripts/translation.py
 
 lock: setup  ## renew requirements.lock from setup.py
 	@scripts/lock.sh
