@@ -88,6 +88,68 @@ def synonyms(
     }
 
 
+def eda(
+    *,
+    replace: float = 0.3,
+    insert: float = 0.3,
+    swap: float = 0.03,
+    delete: float = 0.05,
+    strictness: str = "strict",
+) -> dict[str, Any]:
+    """Apply the four operations of EDA (Wei and Zou, 2019), each safe for negations and names.
+
+    Args:
+        replace: Share of the words with a safe synonym that are replaced, forms of verbs included.
+        insert: Share of them that get a synonym inserted somewhere.
+        swap: Pairs of words that change places, as a share of all words.
+        delete: Share of the words that are left out.
+        strictness: How safe a synonym must be; see the op ``synonym_replace``.
+    """
+    return {
+        "slots": [
+            {
+                "op": "synonym_replace",
+                "rate": replace,
+                "strictness": strictness,
+                "inflect": True,
+            },
+            {"op": "random_insert", "rate": insert, "strictness": strictness},
+            {"op": "random_swap", "rate": swap},
+            {"op": "random_delete", "rate": delete},
+        ]
+    }
+
+
+def text_strong(*, strength: float = 1.0, strictness: str = "strict") -> dict[str, Any]:
+    """Apply an op of every family that needs nothing but WordNet: much change, labels kept.
+
+    Names are exchanged in half of the texts, then sentences moved or dropped, words replaced, a
+    few edited, and a few spoilt.
+
+    Args:
+        strength: Share of each op's usual rate, 0 to 1; 0 changes nothing.
+        strictness: How safe a synonym must be; see the op ``synonym_replace``.
+    """
+    slots: list[dict[str, Any]] = [
+        {"op": "entity_swap", "probability": 0.5},
+        {"choose": [{"op": "sentence_shuffle"}, {"op": "sentence_drop"}]},
+        {"op": "synonym_replace", "rate": 0.5, "strictness": strictness, "inflect": True},
+        {
+            "choose": [
+                {"op": "random_insert", "rate": 0.5, "strictness": strictness},
+                {"op": "random_swap", "rate": 0.05},
+                {"op": "random_delete", "rate": 0.1},
+                {"op": "stopword_removal", "rate": 0.2},
+            ]
+        },
+        {"op": "confuse_words", "probability": 0.5},
+    ]
+    for slot in slots:
+        for call in slot.get("choose", [slot]):
+            call["strength"] = strength
+    return {"slots": slots}
+
+
 PRESETS: dict[str, dict[str, Preset]] = {
     "image": {
         "none": none,
@@ -98,7 +160,7 @@ PRESETS: dict[str, dict[str, Preset]] = {
         "autoaugment_cifar10": published.autoaugment_cifar10,
         "augmix": published.augmix,
     },
-    "text": {"none": none, "synonyms": synonyms},
+    "text": {"none": none, "synonyms": synonyms, "eda": eda, "text_strong": text_strong},
 }
 
 

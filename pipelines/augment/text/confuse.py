@@ -59,6 +59,10 @@ def _neighbours() -> Mapping[str, str]:
     }
 
 
+_SHAPES: Mapping[str, list[tuple[str, str]]] = {
+    letter: [pair for pair in OCR if pair[0][0] == letter]
+    for letter in {pair[0][0] for pair in OCR}
+}
 HOMOPHONE_TABLE = MappingProxyType(_homophones())
 NEIGHBOURS = MappingProxyType(_neighbours())
 
@@ -100,9 +104,9 @@ def scanner_slip(word: str, number: int) -> str | None:
         return None
     places = [
         (at, shape, read)
-        for shape, read in OCR
-        for at in range(len(word) - len(shape) + 1)
-        if word.startswith(shape, at)
+        for at, letter in enumerate(word)
+        for shape, read in _SHAPES.get(letter, ())
+        if len(shape) == 1 or word.startswith(shape, at)
     ]
     if not places:
         return None
@@ -183,10 +187,10 @@ def confuse_words(
 ) -> tuple[list[Tokens], NDArray[np.int64]]:
     """Take words for homophones, common misspellings, and slips of keyboards and scanners.
 
-    ``rate`` is the share of the words that are drawn. A drawn word is changed by one of the
-    kinds that can change it, in proportion to their weights ``homophones``, ``misspellings``,
-    ``keyboard`` and ``scanner``; 0 turns a kind off. Words in ``file`` (see ``read_table``) are
-    changed by it alone.
+    ``rate`` is the share of the words that are drawn. A drawn word is changed by a kind that is
+    drawn in proportion to the weights ``homophones``, ``misspellings``, ``keyboard`` and
+    ``scanner`` (0 turns a kind off), or else by the next kind that can. Words in ``file`` (see
+    ``read_table``) are changed by it alone.
     """
     own = read_table(file)[0] if file else {}
     kinds = [(_KINDS[kind], weight) for kind, weight in weights.items() if weight > 0]
@@ -209,14 +213,16 @@ def confuse_words(
 
 
 def _confused(word: str, pick: int, kinds: Sequence[tuple[Confusion, float]]) -> str | None:
+    """Return what the kind drawn by weight, or else the next that can, makes of ``word``."""
+    point = pick / 2.0**32 * sum(weight for _, weight in kinds)
     number = pick * _SPREAD & _MASK
-    possible = [
-        (made, weight) for kind, weight in kinds if (made := kind(word, number)) is not None
-    ]
-    point = pick / 2.0**32 * sum(weight for _, weight in possible)
-    for made, weight in possible:
-        point -= weight
-        if point < 0:
+    first = 0
+    while first < len(kinds) - 1 and point >= kinds[first][1]:
+        point -= kinds[first][1]
+        first += 1
+    for kind, _ in (*kinds[first:], *kinds[:first]):
+        made = kind(word, number)
+        if made is not None:
             return made
     return None
 

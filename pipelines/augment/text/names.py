@@ -87,7 +87,7 @@ def _runs(tokens: Tokens) -> Iterator[list[int]]:
     """Yield the indices of neighbouring capitalised words, with initials ("John F. Kennedy")."""
     run: list[int] = []
     for index in range(1, len(tokens), 2):
-        if _form(tokens[index]) == "capital":
+        if tokens[index][0].isupper() and _form(tokens[index]) == "capital":
             separator = tokens[index - 1]
             before = tokens[index - 2] if index > 2 else ""
             tied = separator == " " and possessor(before) == before
@@ -128,6 +128,8 @@ def find_names(tokens: Tokens) -> dict[int, tuple[str, str]]:
             last = person[min(1, len(person) - 1)]  # "Theodore Sturgeon Award"
         if last not in found and (given or titles):
             found[last] = ("surname", possessor(tokens[last]))
+    if not found and not alone:
+        return found
     surnames = {stem for kind, stem in found.values() if kind == "surname"}
     written = set(tokens[1::2])
     for index in alone:
@@ -187,7 +189,7 @@ def _replacements(
     kinds: dict[str, str], bits: list[int], limit: int, *, written: Tokens
 ) -> dict[str, str]:
     """Return a name that does not occur in the document for each name in ``kinds`` if drawn."""
-    taken = set(map(possessor, written[1::2])) if kinds else set()
+    taken = {possessor(word) for word in written[1::2] if word[0].isupper()} if kinds else set()
     chosen = {}
     for (stem, kind), number in zip(kinds.items(), bits, strict=True):
         if number >> 32 >= limit:

@@ -26,6 +26,8 @@ from pipelines.augment.text.tokenize import Tokens, join
 _FINAL = re.compile(r"[.!?…]+[\"'”’)\]*]*\Z")
 _SPACE = re.compile(r"\s|<[bB][rR]")
 _OPENING = re.compile(r"[\"'“‘(\[*]+\Z")
+_WITHIN = frozenset((" ", ", ", "-", "; ", ": "))
+"""The most frequent separators that end no sentence."""
 _ABBREVIATIONS = frozenset(
     "mr mrs ms dr prof st sr jr vs etc cf approx dept est feat gen gov hon lt capt sgt col maj "
     "rev mt vol pp ft inc ltd co corp".split()
@@ -70,9 +72,10 @@ def split_sentences(tokens: Tokens) -> tuple[list[str], list[Sentence]]:
         return list(tokens), []
     _, lead, opening = _cut(tokens[0], at_start=True)
     gaps, found = [lead], []
-    first = 1
-    for last in range(1, len(tokens), 2):
-        ends = last == len(tokens) - 2
+    first, final = 1, len(tokens) - 2
+    candidates = [i for i in range(1, final, 2) if tokens[i + 1] not in _WITHIN]
+    for last in (*candidates, final):
+        ends = last == final
         if ends or _ends_sentence(tokens, last):
             end, gap, next_opening = _cut(tokens[last + 1])
             if ends:  # nothing follows to be opened
@@ -111,8 +114,6 @@ def _cut(separator: str, *, at_start: bool = False) -> tuple[str, str, str]:
 def _ends_sentence(tokens: Tokens, index: int) -> bool:
     """Tell whether the separator after the word at ``index``, not the last, ends a sentence."""
     separator = tokens[index + 1]
-    if separator == " " or separator == ", ":
-        return False
     if "<" in separator or "\n" in separator:
         return True
     end, gap, _ = _cut(separator)

@@ -36,14 +36,12 @@ STOP_WORDS: dict[str, frozenset[str]] = {
 }
 """Word class -> words in lower case. No negation, no intensifier, no word of contrast or doubt."""
 
-_ALL = frozenset().union(*STOP_WORDS.values())
+ALL = frozenset().union(*STOP_WORDS.values())
 
 
 def is_removable(tokens: Tokens, index: int) -> bool:
-    """Tell whether the word at ``index`` (odd) is a stop word that may go."""
-    return (
-        tokens[index] in _ALL and not is_compound(tokens, index) and not is_protected(tokens, index)
-    )
+    """Tell whether the stop word at ``index`` (odd) may go."""
+    return not is_compound(tokens, index) and not is_protected(tokens, index)
 
 
 @text_op(
@@ -67,7 +65,8 @@ def stopword_removal(
     edits = np.zeros(len(documents), dtype=np.int64)
     choices = choose_words(documents, rate=rate, seed=seed)
     for row, (tokens, chosen) in enumerate(zip(documents, choices, strict=True)):
-        result = without(tokens, [index for index, _ in chosen], may_go=is_removable)
+        stops = [index for index, _ in chosen if tokens[index] in ALL]
+        result = without(tokens, stops, may_go=is_removable)
         edited.append(result)
         edits[row] = (len(tokens) - len(result)) // 2
     return edited, edits

@@ -30,6 +30,12 @@ from schemas.errors import InputError, unknown_name
 _VOWEL_SOUND = re.compile(r"(?!eu|one|uni|use|usu|uti)[aeiou]|heir|hono|hones|hour", re.IGNORECASE)
 
 
+_NO_PLURALS = frozenset(
+    ("his", "as", "us", "is", "its", "was", "has", "does", "this", "thus", "yes")
+)
+"""What looks like the plural of a noun of WordNet's ("hi", "a"), but is a word of grammar."""
+
+
 @dataclass(frozen=True)
 class Strictness:
     """What a word and its synonym must both fulfil.
@@ -79,7 +85,7 @@ def select_synonyms(
         for word in sorted(accepted)
     }
     for word, plural in source.plurals.items():
-        if word in table and plural not in source.entries:
+        if word in table and plural not in source.entries and plural not in _NO_PLURALS:
             others = (source.plurals[o] for o in table[word] if o in source.plurals)
             table[plural] = tuple(sorted(others))
     if inflect:

@@ -40,6 +40,13 @@ def test_each_kind() -> None:
     assert confused(text)[1] == 0
 
 
+def test_kinds_are_drawn_by_weight() -> None:
+    made = [confused("their", seed=s, homophones=3.0, keyboard=1.0)[0] for s in range(800)]
+    heard = sum(one in ("there", "they're") for one in made)
+    assert heard / 800 == pytest.approx(0.75, abs=5 * (0.75 * 0.25 / 800) ** 0.5)
+    assert {confused("zzzzz", seed=s, homophones=3.0, keyboard=1.0)[1] for s in range(9)} == {1}
+
+
 def test_letter_case_is_kept() -> None:
     assert confused("Weird THE WEIRD weird", misspellings=1.0)[0] == "Wierd THE WIERD wierd"
 

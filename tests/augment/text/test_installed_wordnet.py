@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from pipelines.augment.text.stopwords import ALL
 from pipelines.augment.text.synonyms import select_synonyms
 from pipelines.augment.text.wordnet import WordNet, wordnet
 from schemas.errors import InputError
@@ -41,11 +42,12 @@ def test_looser_tables_contain_stricter_ones(installed: WordNet) -> None:
 
 
 def test_tables_are_clean(installed: WordNet) -> None:
-    for word, others in select_synonyms(installed, "loose").items():
+    for word, others in select_synonyms(installed, "loose", inflect=True).items():
         assert word.isalpha()
         assert word.islower()
         assert word not in others
         assert others == tuple(sorted(others))
+        assert word not in ALL
 
 
 def test_fixed_expressions_are_known(installed: WordNet) -> None:
