@@ -29,7 +29,7 @@ def verb_forms(verb: str, exceptions: Iterable[str]) -> Forms:
         exceptions: Its forms in WordNet's ``verb.exc``: irregular ones, and regular ones whose
             last letter is doubled.
     """
-    listed = sorted(exceptions)
+    listed = sorted(form for form in exceptions if form.isalpha())
     ings = [form for form in listed if form.endswith("ing")]
     pasts = [form for form in listed if form not in ings and not form.endswith("s")]
     doubles = _may_double(verb)
