@@ -165,9 +165,9 @@ def read_slice(job: Job, task: SliceTask) -> SliceData:
     Raises:
         InputError: The source file is damaged, or a record is bad and the recipe says ``fail``.
     """
-    wanted = {split for split, _ in task.shards}
-    rows: dict[str, list[tuple[Record, Any]]] = {split: [] for split in sorted(wanted)}
-    bad: dict[str, list[BadRecord]] = {split: [] for split in sorted(wanted)}
+    wanted = sorted({split for split, _ in task.shards})
+    rows = {split: _Rows(job.schema, task.stop - task.start) for split in wanted}
+    bad: dict[str, list[BadRecord]] = {split: [] for split in wanted}
     for record in job.source.read(task.source_split, task.start, task.stop):
         split = split_of(record.key, task.source_split, job.splits)
         if split not in wanted:
@@ -176,7 +176,7 @@ def read_slice(job: Job, task: SliceTask) -> SliceData:
         if isinstance(value, BadRecord):
             bad[split].append(value)
         elif isinstance(record, Record):
-            rows[split].append((record, value))
+            rows[split].add(record, value)
     found = sorted((one for some in bad.values() for one in some), key=lambda one: one.index)
     if found and job.on_bad_record == "fail":
         shown = "; ".join(f"{one.key}: {one.reason}" for one in found[:SHOWN_PROBLEMS])
@@ -184,7 +184,7 @@ def read_slice(job: Job, task: SliceTask) -> SliceData:
         raise InputError(
             f"bad record {shown}{more}. Repair the source, or set `on_bad_record: quarantine`."
         )
-    return SliceData({split: _examples(some, job.schema) for split, some in rows.items()}, bad)
+    return SliceData({split: some.examples() for split, some in rows.items()}, bad)
 
 
 def build_shard(job: Job, task: SliceTask, examples: Examples, *, split: str, copy: int) -> Shard:
@@ -283,21 +283,37 @@ def _decode(record: Record, schema: ExampleSchema) -> np.ndarray | str | BadReco
     return image
 
 
-def _examples(rows: list[tuple[Record, Any]], schema: ExampleSchema) -> Examples:
-    values: np.ndarray | list[str] = [value for _, value in rows]
-    if schema.image_shape is not None:
-        values = np.stack(values) if rows else np.empty((0, *schema.image_shape), np.uint8)
-    return Examples(
-        keys=[record.key for record, _ in rows],
-        indices=np.array([record.index for record, _ in rows], np.int64),
-        labels=np.array([record.label for record, _ in rows], np.int64),
-        values=values,
-    )
+class _Rows:
+    """Gathers a split's examples; pixels go straight into one array, so no second copy is held."""
+
+    def __init__(self, schema: ExampleSchema, most: int) -> None:
+        self._keys: list[str] = []
+        self._numbers: list[tuple[int, int]] = []
+        shape = schema.image_shape
+        self._pixels = np.empty((most, *shape), np.uint8) if shape is not None else None
+        self._texts: list[str] = []
+
+    def add(self, record: Record, value: Any) -> None:
+        if self._pixels is None:
+            self._texts.append(value)
+        else:
+            self._pixels[len(self._keys)] = value
+        self._keys.append(record.key)
+        self._numbers.append((record.index, record.label))
+
+    def examples(self) -> Examples:
+        numbers = np.array(self._numbers, np.int64).reshape(-1, 2)
+        return Examples(
+            keys=self._keys,
+            indices=numbers[:, 0],
+            labels=numbers[:, 1],
+            values=self._texts if self._pixels is None else self._pixels[: len(self._keys)],
+        )
 
 
 def _op_counts(trace: dict[str, np.ndarray]) -> dict[str, int]:
     counts: Counter[str] = Counter()
     for name, column in trace.items():
         if name.endswith(".op"):
-            counts.update(str(op) for op in column if op)
-    return {op: counts[op] for op in sorted(counts)}
+            counts.update(column.tolist())
+    return {op: counts[op] for op in sorted(counts) if op}
