@@ -199,7 +199,7 @@ def build_shard(job: Job, task: SliceTask, examples: Examples, *, split: str, co
         soft = soft_labels(trace, examples.keys, examples.labels, classes)
     content, offsets = frame(encode_copy(job.schema, augmented, copy=copy, soft=soft))
     data = compress(content) if job.schema.file_suffix.endswith(".gz") else content
-    classes = Counter(int(label) for label in examples.labels)
+    classes = Counter(examples.labels.tolist())
     info = ShardInfo(
         path=shard_path(job.schema, split, copy, task.number),
         split=split,

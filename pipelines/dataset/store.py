@@ -79,12 +79,12 @@ def encode_side_file(job: Job, task: SliceTask, shard: Shard) -> bytes:
     count = len(examples)
     fixed = {
         "key": examples.keys,
-        "source_split": [task.source_split] * count,
+        "source_split": pa.repeat(task.source_split, count),
         "source_index": examples.indices,
-        "split": [info.split] * count,
+        "split": pa.repeat(info.split, count),
         "copy": np.full(count, info.copy, np.int32),
         "label": examples.labels,
-        "shard": [info.path] * count,
+        "shard": pa.repeat(info.path, count),
         "record": np.arange(count),
         "offset": np.array(shard.offsets, np.int64),
     }
@@ -192,7 +192,7 @@ def stray_files(output: str, known: Iterable[str]) -> Iterator[str]:
 
 def _trace_column(column: np.ndarray) -> pa.Array:
     if column.dtype.kind in "OU":
-        texts = pa.array([str(one) if one else None for one in column], pa.string())
+        texts = pa.array(column, pa.string(), mask=column == "")
         return texts.dictionary_encode()
     return pa.array(np.ma.getdata(column), mask=np.ma.getmaskarray(column))
 

@@ -20,6 +20,7 @@ Whole = NDArray[np.int64]
 LOSSLESS = 101
 """The JPEG quality that stands for no compression at all."""
 
+_CHUNK_BYTES = 1 << 17
 _PROBE_SHAPES = ((32, 32, 3), (21, 50, 3), (40, 17, 1))
 _PROBE_QUALITIES = (5, 50, 75, 95, 100)
 
@@ -65,7 +66,10 @@ def pixelate(images: Images, *, block: Whole) -> Images:
     coarse = np.empty_like(images, order="C")
     for side in np.unique(block).tolist():
         rows = np.flatnonzero(block == side)
-        coarse[rows] = _block_means(images[rows], side)
+        chunk = max(1, _CHUNK_BYTES // max(1, images[:1].size))
+        for start in range(0, len(rows), chunk):
+            some = rows[start : start + chunk]
+            coarse[some] = _block_means(images[some], side)
     return coarse
 
 

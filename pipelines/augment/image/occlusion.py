@@ -47,7 +47,7 @@ def cutout(
     left = np.floor(x * width).astype(np.int64) - side // 2
     top = np.floor(y * height).astype(np.int64) - side // 2
     boxes = np.stack([top, top + side, left, left + side], axis=1).clip(min=0)
-    return _cover(images, boxes, _covers(images, seed, fill, fill_value))
+    return _cover(images, boxes, seed, fill, fill_value)
 
 
 @image_op(
@@ -88,7 +88,7 @@ def random_erasing(
     left = np.floor(x * (width - wide + 1)).astype(np.int64)
     top = np.floor(y * (height - high + 1)).astype(np.int64)
     boxes = np.stack([top, top + high, left, left + wide], axis=1)
-    return _cover(images, boxes, _covers(images, seed, fill, fill_value))
+    return _cover(images, boxes, seed, fill, fill_value)
 
 
 @image_op(
@@ -126,36 +126,51 @@ def grid_mask(
     hole = np.rint(share[:, None] * step).astype(np.int64)
     rows = (np.arange(height) + np.floor(y[:, None] * step).astype(np.int64)) % step < hole
     columns = (np.arange(width) + np.floor(x[:, None] * step).astype(np.int64)) % step < hole
-    covers = _covers(images, seed, fill, fill_value)
+    if fill == "noise":
+        covers = _random_bytes(seed, images[:1].size).reshape(images.shape)
+    else:
+        covers = _colours(images, fill, fill_value).repeat(width, axis=2)
     covered = images.copy(order="C")
     # Channels side by side with columns: long runs, which NumPy copies much faster.
     flat = covered.reshape(len(images), height, -1)
     hidden = rows[:, :, None] & columns.repeat(images.shape[3], axis=1)[:, None, :]
-    if covers.shape[2] != width:
-        covers = covers.repeat(width, axis=2)
     np.copyto(flat, covers.reshape(len(images), -1, flat.shape[2]), where=hidden)
     return covered
 
 
-def _covers(images: Images, seed: Whole, fill: str, fill_value: int) -> Images:
-    """Return what shows where images are hidden: ``uint8[N, H, W, C]`` or ``[N, 1, 1, C]``."""
-    count, height, width, channels = images.shape
-    if fill == "noise":
-        size = height * width * channels
-        bits = Draws.from_seeds(seed).bits((size + 7) // 8).astype("<u8", copy=False)
-        return bits.view(np.uint8)[:, :size].reshape(images.shape)
-    colours: NDArray[Any] = np.full((count, 1, 1, channels), fill_value, dtype=np.uint8)
-    if fill == "mean":
-        total = images.sum(axis=(1, 2), dtype=np.int64)
-        pixels = height * width
-        colours = ((total + pixels // 2) // pixels).astype(np.uint8).reshape(colours.shape)
-    return colours
-
-
-def _cover(images: Images, boxes: Whole, covers: Images) -> Images:
-    """Return images with boxes ``int64[N, 4]`` (top, bottom, left, right) of ``covers``."""
+def _cover(images: Images, boxes: Whole, seed: Whole, fill: str, fill_value: int) -> Images:
+    """Return images with boxes ``int64[N, 4]`` (top, bottom, left, right) hidden."""
+    height, width, channels = images.shape[1:]
+    bottom, right = boxes[:, 1].clip(max=height), boxes[:, 3].clip(max=width)
+    high, wide = bottom - boxes[:, 0], right - boxes[:, 2]
     covered = images.copy(order="C")
-    whole = covers.shape == images.shape
-    for out, cover, (top, bottom, left, right) in zip(covered, covers, boxes.tolist(), strict=True):
-        out[top:bottom, left:right] = cover[top:bottom, left:right] if whole else cover[0, 0]
+    if fill == "noise":
+        sizes = high * wide * channels
+        covers: NDArray[Any] = _random_bytes(seed, int(sizes.max(initial=0)))
+        shapes = zip(high.tolist(), wide.tolist(), sizes.tolist(), strict=True)
+        patches = [
+            cover[:size].reshape(rows, columns, channels)
+            for cover, (rows, columns, size) in zip(covers, shapes, strict=True)
+        ]
+    else:
+        patches = list(_colours(images, fill, fill_value))
+    for out, patch, (top, end, left, last) in zip(covered, patches, boxes.tolist(), strict=True):
+        out[top:end, left:last] = patch
     return covered
+
+
+def _colours(images: Images, fill: str, fill_value: int) -> Images:
+    """Return the one colour that hides parts of each image, ``uint8[N, 1, 1, C]``."""
+    count, height, width, channels = images.shape
+    if fill == "constant":
+        return np.full((count, 1, 1, channels), fill_value, dtype=np.uint8)
+    pixels = height * width
+    total = images.sum(axis=(1, 2), dtype=np.int64)
+    colours: Images = ((total + pixels // 2) // pixels).astype(np.uint8)
+    return colours.reshape(count, 1, 1, channels)
+
+
+def _random_bytes(seed: Whole, size: int) -> Images:
+    """Return ``uint8[N, size]``; a row's first values do not depend on ``size``."""
+    bits = Draws.from_seeds(seed).bits((size + 7) // 8).astype("<u8", copy=False)
+    return bits.view(np.uint8)[:, :size]

@@ -11,7 +11,7 @@ from pipelines.augment.params import Seed, Uniform
 from pipelines.augment.registry import FILL_SETTINGS, image_op
 
 Values = NDArray[np.float64]
-_FARTHEST = float(1 << 24)
+_FARTHEST = np.float32(1 << 24)
 
 
 @image_op(
@@ -44,7 +44,7 @@ def project(
     """Return ``images`` with their corners taken from elsewhere, and all between in perspective.
 
     Only IEEE's exactly rounded operations are used up to the rounding to whole subpixels, so the
-    bytes are the same on every machine.
+    bytes are the same on every machine; ``float32`` is far finer than those.
 
     Args:
         images: ``uint8[N, H, W, C]``, contiguous.
@@ -57,19 +57,19 @@ def project(
     matrices = square_to_quadrilateral(offsets + _CORNERS)
     u = (np.arange(width) + 0.5) / width
     v = (np.arange(height) + 0.5) / height
+    units = np.array([[width * warp.SUBPIXELS], [height * warp.SUBPIXELS], [1]])
 
     def coordinates(part: slice) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         some = matrices[part, :, :, None]
-        along_x = some[:, :, 0] * u + some[:, :, 2]
-        along_y = some[:, :, 1] * v
-        parts = 1.0 / (along_y[:, 2, :, None] + along_x[:, 2, None, :])
+        along_x = (some[:, :, 0] * u + some[:, :, 2]) * units
+        along_y = some[:, :, 1] * v * units
+        down, across = along_y.astype(np.float32), along_x.astype(np.float32)
+        scale = np.float32(1.0) / (down[:, 2, :, None] + across[:, 2, None, :])
         located = []
-        for axis, side in enumerate((width, height)):
-            subpixels = float(side * warp.SUBPIXELS)
-            across, down = along_x[:, axis] * subpixels, along_y[:, axis] * subpixels
-            position = down[:, :, None] + across[:, None, :]
-            position *= parts
-            position -= warp.SUBPIXELS / 2
+        for axis in (0, 1):
+            position = down[:, axis, :, None] + across[:, axis, None, :]
+            position *= scale
+            position -= np.float32(warp.SUBPIXELS / 2)
             np.clip(position, -_FARTHEST, _FARTHEST, out=position)
             located.append(np.rint(position, out=position).astype(np.int32))
         return located[0], located[1]
