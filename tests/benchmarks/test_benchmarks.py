@@ -58,9 +58,7 @@ def test_readme_shows_the_committed_results():
     readme = tables.README.read_text("utf-8")
     have = {name for name in NAMES if result.result_path(name).is_file()}
     renewed = tables.updated(readme, NAMES, result.load_result, measured=have.__contains__)
-    assert renewed == readme, (
-        "run `python -m benchmarks readme` and commit README.md"
-    )
+    assert renewed == readme, "run `python -m benchmarks readme` and commit README.md"
 
 
 def test_quick_materialize_prints_the_declared_keys_and_writes_nothing(capsys, monkeypatch):
