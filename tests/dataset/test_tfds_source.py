@@ -231,3 +231,16 @@ def test_records_of_another_form_are_bad_not_lost(tmp_path, record, reason):
     assert isinstance(bad, BadRecord)
     assert (bad.key, bad.index, bad.raw) == ("train-00000001", 1, record)
     assert bad.reason.startswith(reason)
+
+
+def test_hosts_that_cannot_be_found_are_said_at_once(monkeypatch):
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    missing = "https://data.invalid/archive.tar.gz"  # RFC 2606: .invalid never resolves
+    with pytest.raises(OSError, match=r"no network: data\.invalid cannot be found"):
+        tfds._check_hosts([missing])
+    tfds._check_hosts([])
+    tfds._check_hosts([missing, "http://localhost/archive.tar.gz"])
+    monkeypatch.setenv("https_proxy", "http://localhost:1")
+    tfds._check_hosts([missing])

@@ -12,9 +12,12 @@ import json
 import mmap
 import os
 import re
+import socket
 import sys
 import textwrap
-from collections.abc import Iterator, Mapping
+import urllib.parse
+import urllib.request
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass as plain_dataclass
 from pathlib import Path
 from typing import Any
@@ -185,6 +188,7 @@ def _download(config: Config, data_dir: str) -> str:
         tfds.disable_progress_bar()
         with contextlib.redirect_stdout(sys.stderr):
             builder = tfds.builder(name, data_dir=data_dir)
+            _check_hosts(builder.url_infos)
             builder.download_and_prepare(file_format="tfrecord")
     except Exception as error:  # TFDS, its HTTP client and Beam raise anything
         reason = textwrap.shorten(f"{type(error).__name__}: {error}", 160, placeholder=" ...")
@@ -195,6 +199,24 @@ def _download(config: Config, data_dir: str) -> str:
             path=("dataset",),
         ) from error
     return str(builder.data_dir)
+
+
+def _check_hosts(urls: Iterable[str]) -> None:
+    """Raise ``OSError`` if no host of a dataset's registered downloads can be found.
+
+    TFDS itself would try again for minutes. A proxy finds hosts that this machine cannot.
+    """
+    hosts = sorted({host for url in urls if (host := urllib.parse.urlsplit(url).hostname)})
+    if not hosts or urllib.request.getproxies():
+        return
+    for host in hosts:
+        try:
+            socket.getaddrinfo(host, None)
+        except OSError as error:
+            reason = error.strerror
+        else:
+            return
+    raise OSError(f"no network: {hosts[-1]} cannot be found ({reason})")
 
 
 def _read_json(path: str) -> dict[str, Any]:
