@@ -74,6 +74,12 @@ def _plan(recipe: Recipe, content: dict[str, Any], output_root: str) -> Plan:
         policy_identity = policy.to_json() | {"resources": policy.resources()}
     except InputError as error:
         raise error.under("policy") from error
+    if "ngrams" in policy.needs():
+        raise InputError(
+            "generate_sentence needs language models of the training split, which materialize "
+            "does not train yet; take it out of the policy.",
+            path=("policy",),
+        )
     source = open_source(recipe)
     _check_sizes(recipe, source)
     schema = ExampleSchema(
