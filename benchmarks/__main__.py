@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from benchmarks import tables
 from benchmarks.registry import BENCHMARKS, module_of, run
-from benchmarks.result import load_result, result_path, write_result
+from benchmarks.result import load_result, write_result
 from schemas.errors import EXIT_DONE, EXIT_FAILED, InputError, RefineryError
 
 
@@ -52,9 +52,7 @@ def _readme(*, check: bool) -> int:
     if not tables.README.is_file():
         raise InputError("README.md: no such file.")
     before = tables.README.read_text("utf-8")
-    after = tables.updated(
-        before, BENCHMARKS, load_result, measured=lambda name: result_path(name).is_file()
-    )
+    after = tables.updated(before, BENCHMARKS, load_result)
     if before == after:
         print("README.md agrees with benchmarks/results")
         return EXIT_DONE

@@ -33,23 +33,13 @@ def render(result: Result) -> str:
     return "\n".join(lines) + "\n"
 
 
-NOT_MEASURED = "Not measured yet: no result file is committed.\n"
-
-
-def updated(
-    readme: str,
-    names: Iterable[str],
-    load: Callable[[str], Result],
-    *,
-    measured: Callable[[str], bool] = lambda name: True,
-) -> str:
+def updated(readme: str, names: Iterable[str], load: Callable[[str], Result]) -> str:
     """Return the text of a README with every benchmark's table renewed.
 
     Args:
         readme: The text as it is.
         names: The benchmarks that it must show.
         load: Returns the committed result of a benchmark.
-        measured: Whether a benchmark has a committed result; the README says so where not.
 
     Raises:
         InputError: A benchmark has no markers, or markers name no benchmark.
@@ -65,8 +55,7 @@ def updated(
 
     def block(match: re.Match[str]) -> str:
         name = match["name"]
-        table = render(load(name)) if measured(name) else NOT_MEASURED
-        return f"<!-- benchmarks:{name} -->\n{table}<!-- /benchmarks:{name} -->"
+        return f"<!-- benchmarks:{name} -->\n{render(load(name))}<!-- /benchmarks:{name} -->"
 
     return _BLOCK.sub(block, readme)
 
