@@ -182,12 +182,17 @@ def test_survives_json_and_pickle(op):
     assert pickle.loads(pickle.dumps(policy)) == policy
 
 
+INSTALLED = {"wordnet", "jpeg codec", "apertium eng-spa spa-eng"}
+"""Resources that the machine brings; every other one follows from our own code and must agree."""
+
+
 def check_golden(name, policy):
     stored, actual = golden.load("ops").get(name), golden_ops.entry(policy)
     if stored is None:
         pytest.fail(f"{name} has no golden digest yet: {golden.RENEW}")
-    if stored["resources"] != actual["resources"]:
-        pytest.skip(f"golden digest was made with other resources: {stored['resources']}")
+    for resource in INSTALLED & stored["resources"].keys():
+        if stored["resources"][resource] != actual["resources"].get(resource):
+            pytest.skip(f"golden digest was made with another {resource}")
     assert actual == stored, f"{name} makes other bytes: raise the version and {golden.RENEW}"
 
 
