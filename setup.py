@@ -9,6 +9,7 @@ from setuptools import find_packages, setup
 
 LIGHT = [
     "apache-beam>=2.70,<3",
+    "datasketch>=1.6.5,<3",
     "deflate>=0.8,<1",
     "filelock>=3.16",
     "google-crc32c>=1.5,<2",
