@@ -24,7 +24,8 @@ class ExampleSchema:
     Fields of the Example: ``key`` bytes (stable identity of the original), ``copy`` int64 (0 is
     the untouched original), ``label`` int64 (index into ``label_names``: that of the original), and
     ``image`` bytes or ``text`` bytes (UTF-8). Where examples are mixed with others, ``soft_label``
-    float32 holds the share of every class.
+    float32 holds the share of every class; where classes are weighted, ``weight`` float32 the
+    example's weight in a loss; where tokens are stored, ``tokens`` int64 the ids of the text.
 
     Attributes:
         modality: ``image`` or ``text``.
@@ -32,6 +33,8 @@ class ExampleSchema:
         encoding: ``png``, ``raw`` (uint8, height x width x channel) or ``utf8``.
         image_shape: (height, width, channels) of every image; None for text.
         soft_labels: Whether every example has a ``soft_label``.
+        weights: Whether every example has a ``weight``.
+        tokens: Length of ``tokens``; 0 where they are not stored.
     """
 
     modality: Modality
@@ -39,6 +42,8 @@ class ExampleSchema:
     encoding: Literal["png", "raw", "utf8"]
     image_shape: tuple[int, int, int] | None = None
     soft_labels: bool = False
+    weights: bool = False
+    tokens: int = 0
 
     def __post_init__(self) -> None:
         """Check that the parts agree."""
@@ -64,14 +69,14 @@ class ExampleSchema:
 
     def to_json(self) -> dict[str, Any]:
         """Return the schema as plain JSON values."""
-        # Named only where it is so: it came later, and fingerprints of other datasets stay.
-        soft = {"soft_labels": True} if self.soft_labels else {}
+        # Named only where they are set: they came later, and fingerprints of other datasets stay.
+        later = {"soft_labels": self.soft_labels, "weights": self.weights, "tokens": self.tokens}
         return {
             "modality": self.modality,
             "label_names": list(self.label_names),
             "encoding": self.encoding,
             "image_shape": list(self.image_shape) if self.image_shape else None,
-        } | soft
+        } | {name: value for name, value in later.items() if value}
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> ExampleSchema:
@@ -83,6 +88,8 @@ class ExampleSchema:
             encoding=value["encoding"],
             image_shape=tuple(shape) if shape else None,
             soft_labels=value.get("soft_labels", False),
+            weights=value.get("weights", False),
+            tokens=value.get("tokens", 0),
         )
 
     def arrow_schema(self) -> pyarrow.Schema:
@@ -106,7 +113,7 @@ class ExampleSchema:
     def pbtxt(self) -> str:
         """Return the TF Metadata schema in text form: every field present, one value each.
 
-        ``soft_label`` alone has as many values as there are classes.
+        ``soft_label`` alone has as many values as there are classes, ``tokens`` a fixed length.
         """
         last_label = len(self.label_names) - 1
         image_domain = "  image_domain {\n    minimum_supported_image_fraction: 1.0\n  }\n"
@@ -124,6 +131,12 @@ class ExampleSchema:
         if self.soft_labels:
             shares = "  float_domain {\n    min: 0.0\n    max: 1.0\n  }\n"
             blocks.append(_feature("soft_label", "FLOAT", shares, size=len(self.label_names)))
+        if self.weights:
+            domain = "  float_domain {\n    min: 0.0\n  }\n"
+            blocks.append(_feature("weight", "FLOAT", domain))
+        if self.tokens:
+            domain = "  int_domain {\n    min: 0\n    is_categorical: false\n  }\n"
+            blocks.append(_feature("tokens", "INT", domain, size=self.tokens))
         return "".join(blocks)
 
 

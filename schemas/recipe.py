@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, field_validator, model_validator
 from pydantic.dataclasses import dataclass
 
+from schemas.adversarial import AdversarialConfig
 from schemas.errors import InputError, unknown_name
 from schemas.refresh import RefreshConfig
 from schemas.validation import validated
@@ -27,6 +28,7 @@ _FORBID = ConfigDict(extra="forbid")
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 Share = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(gt=0, strict=True)]
+Side = Annotated[int, Field(ge=8, le=4096, strict=True)]
 
 
 @dataclass(frozen=True, kw_only=True, config=_FORBID)
@@ -53,9 +55,36 @@ class Splits:
 
 @dataclass(frozen=True, kw_only=True, config=_FORBID)
 class ImageOptions:
-    """How images are stored: ``png`` (lossless, about 0.8 of raw) or ``raw`` bytes."""
+    """How images are read and stored.
+
+    Attributes:
+        encoding: ``png`` (lossless, about 0.8 of raw) or ``raw`` bytes.
+        size: Height and width that every image is brought to; None keeps the source's.
+        fit: How: ``crop`` to the aspect first, ``stretch``, or ``pad`` with black.
+        channels: 1 (grey) or 3 (RGB); None keeps the source's.
+    """
 
     encoding: Literal["png", "raw"] = "png"
+    size: tuple[Side, Side] | None = None
+    fit: Literal["crop", "stretch", "pad"] = "crop"
+    channels: Literal[1, 3] | None = None
+
+
+@dataclass(frozen=True, kw_only=True, config=_FORBID)
+class TextOptions:
+    """How texts are stored: with ``store_tokens`` beside the ids that a served model computes.
+
+    Attributes:
+        store_tokens: Whether every example has the int64 feature ``tokens``.
+        tokens: Its length.
+        truncate: Whether a longer text keeps its first words (``head``) or its last (``tail``).
+        pad: On which side a shorter text is filled up.
+    """
+
+    store_tokens: bool = False
+    tokens: Count = 400
+    truncate: Literal["head", "tail"] = "head"
+    pad: Literal["left", "right"] = "right"
 
 
 @dataclass(frozen=True, kw_only=True, config=_FORBID)
@@ -71,7 +100,9 @@ class Recipe:
 
     ``source`` and ``policy`` are checked by the source kind and the augmentation registry that
     they name (`pipelines.dataset.plan`). ``copies`` counts the augmented copies beside the
-    original; ``slice_size`` the source examples of a shard.
+    original; ``slice_size`` the source examples of a shard. ``balance`` makes the classes of the
+    training split end level (`pipelines.dataset.balance`); ``leakage`` says what becomes of
+    training examples that nearly equal one of eval or test (`pipelines.dataset.near`).
     """
 
     name: str
@@ -80,11 +111,15 @@ class Recipe:
     source: dict[str, Any]
     splits: Splits = field(default_factory=Splits)
     image: ImageOptions = field(default_factory=ImageOptions)
+    text: TextOptions = field(default_factory=TextOptions)
     survey: SurveyOptions = field(default_factory=SurveyOptions)
     policy: dict[str, Any]
     seed: Annotated[int, Field(ge=0, lt=2**63, strict=True)] = 0
     copies: Annotated[int, Field(ge=0, le=999, strict=True)] = 3
     slice_size: Annotated[int, Field(gt=0, le=1_000_000, strict=True)] = 2_000
+    balance: Literal["oversample", "cap", "weights"] | None = None
+    leakage: Literal["off", "report", "drop"] = "report"
+    adversarial: AdversarialConfig | None = None
     on_bad_record: Literal["fail", "quarantine"] = "fail"
     refresh: RefreshConfig | None = None
 
@@ -102,6 +137,12 @@ class Recipe:
     def _check(self) -> Recipe:
         if "kind" not in self.source:
             raise ValueError("source needs a kind (see `beam_runner.py list sources`)")
+        if self.adversarial is not None and self.modality == "text":
+            raise ValueError("adversarial perturbs images; remove it from a text recipe")
+        if self.balance == "oversample" and not self.copies:
+            raise ValueError("balance: oversample adds augmented copies; set copies to 1 or more")
+        if self.text.store_tokens and self.modality == "image":
+            raise ValueError("text.store_tokens is for text recipes; remove it")
         return self
 
 
