@@ -109,6 +109,7 @@ class Recipe:
     description: str = ""
     modality: Literal["image", "text"]
     source: dict[str, Any]
+    schema: str | None = None
     splits: Splits = field(default_factory=Splits)
     image: ImageOptions = field(default_factory=ImageOptions)
     text: TextOptions = field(default_factory=TextOptions)
@@ -118,7 +119,7 @@ class Recipe:
     copies: Annotated[int, Field(ge=0, le=999, strict=True)] = 3
     slice_size: Annotated[int, Field(gt=0, le=1_000_000, strict=True)] = 2_000
     balance: Literal["oversample", "cap", "weights"] | None = None
-    leakage: Literal["off", "report", "drop"] = "report"
+    leakage: Literal["off", "report", "drop"] = "off"
     adversarial: AdversarialConfig | None = None
     on_bad_record: Literal["fail", "quarantine"] = "fail"
     refresh: RefreshConfig | None = None
@@ -132,6 +133,11 @@ class Recipe:
                 f"not {name!r}"
             )
         return name
+
+    @field_validator("leakage", mode="before")
+    @classmethod
+    def _read_off(cls, leakage: Any) -> Any:
+        return "off" if leakage is False else leakage  # how YAML reads a bare off
 
     @model_validator(mode="after")
     def _check(self) -> Recipe:

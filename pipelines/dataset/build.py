@@ -13,30 +13,54 @@ import apache_beam as beam
 from apache_beam.metrics import Metrics
 
 from pipelines.dataset import files, store
+from pipelines.dataset.conclusions import Survey, conclude
+from pipelines.dataset.decisions import NONE, Decisions
 from pipelines.dataset.plan import Plan
-from pipelines.dataset.slices import Job, SliceTask, read_slice
+from pipelines.dataset.slices import Job, SliceData, SliceTask, read_slice
 from pipelines.dataset.survey import (
     FindDuplicates,
+    FindNearDuplicates,
     MergeTotals,
-    Totals,
     by_bucket,
-    encode_survey,
-    finish,
     survey_slice,
-    vocabulary,
 )
+from schemas.dataset_schema import SCHEMA_FILE
 from schemas.errors import InputError
 from schemas.manifest import MANIFEST, Manifest, ShardInfo, dataset_digest
 
 PROBLEMS = "problems.txt"
 """In ``_work/``: what is wrong with the input, one line per slice."""
 
+SURVEYED = ("totals", "hashes", "sketches")
+
+
+class SurveySlices(beam.DoFn):  # type: ignore[misc]
+    """Reads each slice for the survey alone: the first pass where shards depend on it.
+
+    Takes tasks. Emits a problem with the input, and tagged ``totals``, ``hashes`` and ``sketches``
+    what `survey_slice` finds.
+    """
+
+    def __init__(self, job: Job) -> None:
+        """Keep what all tasks share."""
+        self._job = job
+
+    def process(self, element: SliceTask) -> Iterator[Any]:
+        """Do one slice."""
+        try:
+            data = read_slice(self._job, element)
+        except InputError as error:
+            yield str(error)
+            return
+        yield from _surveyed(self._job, data)
+
 
 class BuildSlices(beam.DoFn):  # type: ignore[misc]
-    """Reads each slice once, for the survey and for the shards that it still lacks.
+    """Builds the shards that a slice still lacks.
 
-    Takes ``(task, its task with the missing shards alone, or None)``. Emits ``(shard paths, problem
-    or None)``, and tagged ``totals`` and ``hashes`` what `survey_slice` finds.
+    Takes ``(task, its task with the missing shards alone, or None)`` and, where shards depend on
+    the survey, the decisions. Emits ``(shard paths, problem or None)``; without decisions it also
+    surveys the slice, so that nothing is read twice: tagged as `SurveySlices` does.
     """
 
     def __init__(self, job: Job) -> None:
@@ -45,23 +69,25 @@ class BuildSlices(beam.DoFn):  # type: ignore[misc]
         self._examples = Metrics.counter("refinery", "examples")
         self._bytes = Metrics.counter("refinery", "bytes")
 
-    def process(self, element: tuple[SliceTask, SliceTask | None]) -> Iterator[Any]:
+    def process(
+        self, element: tuple[SliceTask, SliceTask | None], decisions: Decisions | None = None
+    ) -> Iterator[Any]:
         """Do one slice; bad input is a result, not an exception that a runner would retry."""
         task, missing = element
+        if missing is None and decisions is not None:
+            return
         try:
             data = read_slice(self._job, task)
         except InputError as error:
             yield [], str(error)
             return
         if missing is not None:
-            infos = store.run_task(self._job, missing, data)
+            infos = store.run_task(self._job, missing, data, decisions or NONE)
             self._examples.inc(sum(info.examples for info in infos))
             self._bytes.inc(sum(info.bytes for info in infos))
             yield [info.path for info in infos], None
-        totals, hashes = survey_slice(data)
-        yield beam.pvalue.TaggedOutput("totals", totals)
-        for bucket in by_bucket(hashes).items():
-            yield beam.pvalue.TaggedOutput("hashes", bucket)
+        if decisions is None:
+            yield from _surveyed(self._job, data)
 
 
 class Materialize(beam.PTransform):  # type: ignore[misc]
@@ -79,39 +105,68 @@ class Materialize(beam.PTransform):  # type: ignore[misc]
         self._todo = list(todo)
 
     def expand(self, pcoll: Any) -> Any:
-        """Wire the shard tasks, the survey and the publication behind both."""
+        """Wire the survey, the shard tasks and the publication behind both."""
         plan = self._plan
         missing = {(task.source_split, task.number): task for task in self._todo}
         slices = [(task, missing.get((task.source_split, task.number))) for task in plan.tasks]
-        parts = (
+        spread = (
             pcoll
             | "Slices" >> beam.Create(slices, reshuffle=False)
             | "SpreadSlices" >> beam.Reshuffle()
-            | "BuildShards"
-            >> beam.ParDo(BuildSlices(plan.job)).with_outputs("totals", "hashes", main="built")
         )
-        totals = parts.totals | "Totals" >> beam.CombineGlobally(MergeTotals())
-        groups = parts.hashes | "FindDuplicates" >> FindDuplicates()
-        return (
-            pcoll
-            | "Once" >> beam.Create([plan])
-            | "Publish"
-            >> beam.Map(
-                publish,
-                beam.pvalue.AsList(parts.built),
-                beam.pvalue.AsSingleton(totals),
-                beam.pvalue.AsList(groups),
+        once = pcoll | "Once" >> beam.Create([plan])
+        if plan.job.needs_survey:
+            surveyed = (
+                spread
+                | "Tasks" >> beam.Map(lambda pair: pair[0])
+                | "SurveySlices"
+                >> beam.ParDo(SurveySlices(plan.job)).with_outputs(*SURVEYED, main="problems")
             )
+            survey = _merged(once, plan.job, surveyed)
+            decisions = survey | "Decisions" >> beam.Map(lambda found: found.decisions)
+            built = (
+                spread
+                | "Again" >> beam.Reshuffle()
+                | "BuildShards"
+                >> beam.ParDo(BuildSlices(plan.job), beam.pvalue.AsSingleton(decisions))
+            )
+            problems = surveyed.problems | "Problems" >> beam.Map(lambda problem: ([], problem))
+            built = (built, problems) | "Outcomes" >> beam.Flatten()
+        else:
+            parts = spread | "BuildShards" >> beam.ParDo(BuildSlices(plan.job)).with_outputs(
+                *SURVEYED, main="built"
+            )
+            survey, built = _merged(once, plan.job, parts), parts.built
+        return once | "Publish" >> beam.Map(
+            publish, beam.pvalue.AsList(built), beam.pvalue.AsSingleton(survey)
         )
 
 
-def publish(
-    plan: Plan,
-    built: list[tuple[list[str], str | None]],
-    totals: Totals,
-    groups: list[list[tuple[str, str]]],
-) -> str:
-    """Write the survey, vocabulary and provenance, then the manifest; return the digest.
+def _surveyed(job: Job, data: SliceData) -> Iterator[Any]:
+    """Yield what `survey_slice` finds, tagged as `SURVEYED`."""
+    found = survey_slice(job, data)
+    yield beam.pvalue.TaggedOutput("totals", found.totals)
+    for bucket in by_bucket(found.hashes).items():
+        yield beam.pvalue.TaggedOutput("hashes", bucket)
+    for bucket in found.sketches.items():
+        yield beam.pvalue.TaggedOutput("sketches", bucket)
+
+
+def _merged(once: Any, job: Job, parts: Any) -> Any:
+    """Return the one `Survey` of all slices."""
+    totals = parts.totals | "Totals" >> beam.CombineGlobally(MergeTotals())
+    groups = parts.hashes | "FindDuplicates" >> FindDuplicates()
+    pairs = parts.sketches | "FindNearDuplicates" >> FindNearDuplicates(job.schema.modality)
+    return once | "Survey" >> beam.Map(
+        lambda plan, *found: conclude(plan.job, *found),
+        beam.pvalue.AsSingleton(totals),
+        beam.pvalue.AsList(groups),
+        beam.pvalue.AsList(pairs),
+    )
+
+
+def publish(plan: Plan, built: list[tuple[list[str], str | None]], survey: Survey) -> str:
+    """Write all but the shards, then the manifest; return the digest.
 
     With any problem among ``built`` nothing is published; the problems are left in ``_work/``.
     """
@@ -123,14 +178,11 @@ def publish(
         return ""
     shards = store.collect_shards(job, plan.tasks)
     files.sync(files.join(job.output, shard.path) for shard in shards)
-    written = [
-        store.write_file(job, store.SURVEY, encode_survey(finish(job, totals, groups))),
-        store.write_file(job, store.PROVENANCE, store.merge_provenance(job, shards)),
-    ]
-    if job.schema.modality == "text":
-        words = vocabulary(totals, plan.vocabulary)
-        text = "".join(f"{word}\n" for word in words)
-        written.append(store.write_file(job, store.VOCABULARY, text.encode("utf-8")))
+    content = {store.PROVENANCE: store.merge_provenance(job, shards)}
+    content |= survey.to_files(job, store.collect_leaks(job, shards))
+    if plan.schema_pbtxt is not None:
+        content[SCHEMA_FILE] = plan.schema_pbtxt.encode("utf-8")
+    written = [store.write_file(job, path, data) for path, data in sorted(content.items())]
     quarantined, records = store.quarantine_files(job)
     written += quarantined
     manifest = Manifest(

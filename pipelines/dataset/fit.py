@@ -109,3 +109,14 @@ def _middle(image: np.ndarray, height: int, width: int) -> np.ndarray:
 
 def _rounded(dividend: int, divisor: int) -> int:
     return (2 * dividend + divisor) // (2 * divisor)
+
+
+def to_channels(image: np.ndarray, channels: int) -> np.ndarray:
+    """Return ``uint8[H, W, C]`` as grey (1) or RGB (3): luma of ITU-R BT.601 in whole numbers."""
+    have = image.shape[2]
+    if have == channels:
+        return image
+    if channels == 3:
+        return np.repeat(image, 3, axis=2)
+    parts = image.astype(np.int32) @ np.array([299, 587, 114], np.int32)
+    return ((parts + 500) // 1000).astype(np.uint8)[..., None]

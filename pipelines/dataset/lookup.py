@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +12,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipelines.dataset import files, store
+from pipelines.dataset.balance import REPEAT
+from pipelines.dataset.decisions import DECISIONS, LANGUAGE_MODELS, Decisions
 from pipelines.dataset.images import decode_image
 from pipelines.dataset.plan import make_plan
 from pipelines.dataset.records import decode_example, read_shard
-from pipelines.dataset.slices import SliceTask, build_shard, read_slice, shard_path
+from pipelines.dataset.shards import build_shard
+from pipelines.dataset.slices import SliceTask, read_slice, shard_path
 from schemas.errors import InputError
 from schemas.features import ExampleSchema
 from schemas.manifest import MANIFEST, Manifest, parse_manifest
@@ -119,17 +123,20 @@ def replay(dataset: str, key: str, copy: int) -> Replay:
     plan = make_plan(file, dataset)
     differences = _differences(manifest, plan.source_identity, plan.policy_identity, plan.versions)
     split, path = stored.row["split"], stored.row["shard"]
-    task = _task_of(plan.tasks, plan.job.schema, split=split, copy=copy, path=path)
+    shard_copy = copy % REPEAT
+    task = _task_of(plan.tasks, plan.job.schema, split=split, copy=shard_copy, path=path)
     if task is None or stored.row["source_split"] != task.source_split:
         return Replay(False, stored, [], [*differences, "the source has other slices now"])
-    only = SliceTask(task.source_split, task.number, task.start, task.stop, ((split, copy),))
+    only = dataclasses.replace(task, shards=((split, shard_copy),))
     examples = read_slice(plan.job, only).splits[split]
-    shard = build_shard(plan.job, only, examples, split=split, copy=copy)
-    if key not in examples.keys:
+    decisions = _decisions(dataset, manifest)
+    shard = build_shard(plan.job, only, examples, split=split, copy=shard_copy, decisions=decisions)
+    rows = list(zip(shard.rows.examples.keys, shard.rows.numbers.tolist(), strict=True))
+    if (key, copy) not in rows:
         return Replay(False, stored, [], [*differences, "the source has no such example now"])
-    at = examples.keys.index(key)
+    at = rows.index((key, copy))
     record = read_shard(shard.data, path)[at]
-    row = {name: _plain(column[at]) for name, column in shard.trace.items()}
+    row = {name: _plain(column[at]) for name, column in shard.rows.trace.items()}
     return Replay(record == stored.record, stored, describe_ops(row), differences)
 
 
@@ -146,6 +153,14 @@ def describe_ops(row: dict[str, Any]) -> list[str]:
             ]
             described.append(f"{op}({', '.join(parameters)})")
     return described
+
+
+def _decisions(dataset: str, manifest: Manifest) -> Decisions:
+    """Return what the dataset's survey settled; copies are not checked for leaks again."""
+    names = {one.path for one in manifest.files} & {DECISIONS, LANGUAGE_MODELS, store.VOCABULARY}
+    content = {name: files.read_bytes(files.join(dataset, name)) for name in sorted(names)}
+    vocabulary = content.get(store.VOCABULARY, b"").decode("utf-8").split("\n")[:-1]
+    return Decisions.from_files(content, vocabulary)
 
 
 def _rows(dataset: str, key: str) -> list[dict[str, Any]]:

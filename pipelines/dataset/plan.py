@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipelines.augment.policy import Policy, parse_policy
-from pipelines.dataset import files
+from pipelines.dataset import files, near
+from pipelines.dataset.adversarial import Attack
 from pipelines.dataset.images import PNG_ENCODER
 from pipelines.dataset.records import GZIP_LEVEL
 from pipelines.dataset.slices import Job, SliceTask, plan_tasks
@@ -19,6 +20,7 @@ from schemas.recipe import Recipe, RecipeFile
 
 FINGERPRINT_VERSION = 1
 FINGERPRINT_DIGITS = 12
+ATTACK_LIBRARIES = ("tensorflow", "keras")
 LIBRARIES = ("numpy", "opencv-python-headless", "deflate", "pyarrow", "protobuf", "nltk")
 
 
@@ -33,7 +35,8 @@ class Plan:
         source_identity: What the source data is.
         policy_identity: Ops with versions and numbers, digests of the corpora they use.
         versions: Library versions that the bytes depend on.
-        vocabulary: Number of vocabulary entries.
+        schema_pbtxt: The TF Metadata schema that the dataset obeys, where one is enforced.
+        notes: What the user is told before the run.
         job: What the tasks share.
         tasks: One per source slice.
     """
@@ -44,7 +47,8 @@ class Plan:
     source_identity: dict[str, Any]
     policy_identity: dict[str, Any]
     versions: dict[str, str]
-    vocabulary: int
+    schema_pbtxt: str | None
+    notes: tuple[str, ...]
     job: Job
     tasks: tuple[SliceTask, ...]
 
@@ -61,37 +65,37 @@ def make_plan(file: RecipeFile, output_root: str) -> Plan:
         InputError: The source has no data, or the policy names what does not exist; located.
     """
     try:
-        return _plan(file.recipe, file.content, output_root)
+        return _plan(file, output_root)
     except InputError as error:
         if error.path:
             raise file.located(error) from error
         raise
 
 
-def _plan(recipe: Recipe, content: dict[str, Any], output_root: str) -> Plan:
+def _plan(file: RecipeFile, output_root: str) -> Plan:
+    recipe = file.recipe
     try:
         policy = parse_policy(recipe.policy, recipe.modality)
         policy_identity = policy.to_json() | {"resources": policy.resources()}
     except InputError as error:
         raise error.under("policy") from error
-    if "ngrams" in policy.needs():
-        raise InputError(
-            "generate_sentence needs language models of the training split, which materialize "
-            "does not train yet; take it out of the policy.",
-            path=("policy",),
-        )
     source = open_source(recipe)
     _check_sizes(recipe, source)
     schema = ExampleSchema(
         modality=recipe.modality,
         label_names=tuple(source.label_names),
         encoding=recipe.image.encoding if recipe.modality == "image" else "utf8",
-        image_shape=source.image_shape,
+        image_shape=_image_shape(recipe, source),
         soft_labels=policy.mixes(),
+        weights=recipe.balance == "weights",
+        tokens=recipe.text.tokens if recipe.text.store_tokens else 0,
     )
+    attack = _attack(recipe, policy)
     source_identity = source.identity()
-    fingerprint = _fingerprint(recipe, schema, source_identity, policy_identity)
-    versions = {name: importlib.metadata.version(name) for name in LIBRARIES}
+    pbtxt = None
+    fingerprint = _fingerprint(recipe, schema, source_identity, policy_identity, attack, pbtxt)
+    libraries = (*LIBRARIES, *(ATTACK_LIBRARIES if attack else ()))
+    versions = {name: importlib.metadata.version(name) for name in libraries}
     job = Job(
         output=files.join(output_root, recipe.name, fingerprint[:FINGERPRINT_DIGITS]),
         source=source,
@@ -101,18 +105,24 @@ def _plan(recipe: Recipe, content: dict[str, Any], output_root: str) -> Plan:
         seed=recipe.seed,
         on_bad_record=recipe.on_bad_record,
         stamp=digest({"fingerprint": fingerprint, "versions": versions}),
+        image=recipe.image,
+        text=recipe.text,
+        vocabulary=recipe.survey.vocabulary,
+        leakage=recipe.leakage,
+        balance=recipe.balance,
+        copies=_copies(recipe, policy),
+        attack=attack,
     )
-    tasks = plan_tasks(
-        source, recipe.splits, copies=_copies(recipe, policy), slice_size=recipe.slice_size
-    )
+    tasks = plan_tasks(source, recipe.splits, copies=job.copies, slice_size=recipe.slice_size)
     return Plan(
         name=recipe.name,
-        content=content,
+        content=file.content,
         fingerprint=fingerprint,
         source_identity=source_identity,
         policy_identity=policy_identity,
         versions=versions,
-        vocabulary=recipe.survey.vocabulary,
+        schema_pbtxt=pbtxt,
+        notes=(),
         job=job,
         tasks=tuple(tasks),
     )
@@ -123,8 +133,21 @@ def _fingerprint(
     schema: ExampleSchema,
     source_identity: dict[str, Any],
     policy_identity: dict[str, Any],
+    attack: Attack | None,
+    pbtxt: str | None,
 ) -> str:
     splits = recipe.splits
+    sketches = near.sketcher(recipe.modality).VERSION
+    # Named only where they are set: they came later, and fingerprints of other datasets stay.
+    later = {
+        "image": recipe.image.size and [recipe.image.size, recipe.image.fit],
+        "text": recipe.text.store_tokens and [recipe.text.truncate, recipe.text.pad],
+        "balance": recipe.balance,
+        "leakage": recipe.leakage != "off"
+        and [recipe.leakage, near.sketcher(recipe.modality).VERSION],
+        "adversarial": attack and attack.identity(),
+        "schema_pbtxt": pbtxt,
+    }
     return digest(
         {
             "version": FINGERPRINT_VERSION,
@@ -141,6 +164,7 @@ def _fingerprint(
             "vocabulary": recipe.survey.vocabulary if recipe.modality == "text" else None,
             "on_bad_record": recipe.on_bad_record,
         }
+        | {name: value for name, value in later.items() if value}
     )
 
 
@@ -150,8 +174,33 @@ def _check_sizes(recipe: Recipe, source: Source) -> None:
             raise InputError(f"the source split {split!r} is empty.", path=("source",))
 
 
+def _image_shape(recipe: Recipe, source: Source) -> tuple[int, int, int] | None:
+    if source.image_shape is None:
+        return None
+    height, width = recipe.image.size or source.image_shape[:2]
+    if height is None or width is None:
+        raise InputError(
+            "the source's images have different sizes; give the size that all are brought to, "
+            "e.g. size: [224, 224].",
+            path=("image",),
+        )
+    return height, width, recipe.image.channels or source.image_shape[2]
+
+
+def _attack(recipe: Recipe, policy: Policy) -> Attack | None:
+    if recipe.adversarial is None:
+        return None
+    if policy.mixes():
+        raise InputError(
+            "adversarial moves an image away from its one label, but the policy mixes examples; "
+            "remove one of the two.",
+            path=("adversarial",),
+        )
+    return Attack.plan(recipe.adversarial)
+
+
 def _copies(recipe: Recipe, policy: Policy) -> int:
-    if recipe.copies and not policy.calls():
+    if recipe.copies and not policy.calls() and recipe.adversarial is None:
         raise InputError(
             f"{recipe.copies} copies by a policy without ops would repeat the originals; "
             "set copies: 0, or name a policy that augments.",

@@ -1,29 +1,21 @@
-"""The unit of work: one source slice becomes shards, pure functions of (recipe, slice, copy).
-
-A task reads its slice once and builds the shards that are still missing: the originals and each
-augmented copy of the training examples, the originals alone of eval and test examples.
-"""
+"""The unit of work: a source slice, its division into splits, and how it is read."""
 
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from pipelines.augment.policy import Policy
-from pipelines.augment.soft_labels import soft_labels
-from pipelines.dataset.images import ENCODERS, decode_image
-from pipelines.dataset.records import FeatureValue, compress, encode_examples, frame
+from pipelines.dataset.adversarial import Attack
+from pipelines.dataset.fit import fit_image, to_channels
+from pipelines.dataset.images import decode_image
 from pipelines.dataset.sources import BadRecord, Record, Source
-from schemas.canonical import sha256
 from schemas.errors import InputError
 from schemas.features import ExampleSchema
-from schemas.manifest import ShardInfo
-from schemas.recipe import Splits
+from schemas.recipe import ImageOptions, Splits, SurveyOptions, TextOptions
 
 SHOWN_PROBLEMS = 5
 
@@ -41,6 +33,13 @@ class Job:
         seed: Root of all draws.
         on_bad_record: ``fail`` or ``quarantine``.
         stamp: Digest of fingerprint and library versions; a shard with another stamp is redone.
+        image: How images are brought to the schema's size.
+        text: Which token ids are stored.
+        vocabulary: Number of vocabulary entries, ``<OOV>`` included.
+        leakage: ``off``, ``report`` or ``drop``.
+        balance: How the classes of the training split end level.
+        copies: Augmented copies.
+        attack: What perturbs the augmented images.
     """
 
     output: str
@@ -51,6 +50,19 @@ class Job:
     seed: int
     on_bad_record: str
     stamp: str
+    image: ImageOptions = field(default_factory=ImageOptions)
+    text: TextOptions = field(default_factory=TextOptions)
+    vocabulary: int = SurveyOptions().vocabulary
+    leakage: str = "off"
+    balance: str | None = None
+    copies: int = 0
+    attack: Attack | None = None
+
+    @property
+    def needs_survey(self) -> bool:
+        """Whether a shard depends on the survey of the whole dataset (see `decisions`)."""
+        needed = self.leakage != "off" or self.balance or self.text.store_tokens
+        return bool(needed) or "ngrams" in self.policy.needs()
 
 
 @dataclass(frozen=True, order=True)
@@ -84,13 +96,13 @@ class Examples:
         """Return the number of examples."""
         return len(self.keys)
 
-    def only(self, key: str) -> Examples:
-        """Return the examples with this key."""
-        rows = [i for i, one in enumerate(self.keys) if one == key]
+    def take(self, rows: np.ndarray) -> Examples:
+        """Return the examples at these positions, in that order."""
         values = (
             [self.values[i] for i in rows] if isinstance(self.values, list) else self.values[rows]
         )
-        return Examples([key] * len(rows), self.indices[rows], self.labels[rows], values)
+        keys = [self.keys[i] for i in rows]
+        return Examples(keys, self.indices[rows], self.labels[rows], values)
 
 
 @dataclass(frozen=True)
@@ -99,25 +111,6 @@ class SliceData:
 
     splits: dict[str, Examples]
     bad: dict[str, list[BadRecord]]
-
-
-@dataclass(frozen=True)
-class Shard:
-    """A built shard, not yet written.
-
-    Attributes:
-        info: Its manifest entry.
-        data: The file's content.
-        offsets: Byte offset of every record in the uncompressed content.
-        examples: What it holds, as augmented.
-        trace: Per-example columns saying which ops ran with which parameters.
-    """
-
-    info: ShardInfo
-    data: bytes
-    offsets: list[int]
-    examples: Examples
-    trace: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 def split_of(key: str, source_split: str, splits: Splits) -> str:
@@ -172,7 +165,7 @@ def read_slice(job: Job, task: SliceTask) -> SliceData:
         split = split_of(record.key, task.source_split, job.splits)
         if split not in wanted:
             continue
-        value = record if isinstance(record, BadRecord) else _decode(record, job.schema)
+        value = record if isinstance(record, BadRecord) else _decode(record, job)
         if isinstance(value, BadRecord):
             bad[split].append(value)
         elif isinstance(record, Record):
@@ -187,75 +180,9 @@ def read_slice(job: Job, task: SliceTask) -> SliceData:
     return SliceData({split: some.examples() for split, some in rows.items()}, bad)
 
 
-def build_shard(job: Job, task: SliceTask, examples: Examples, *, split: str, copy: int) -> Shard:
-    """Augment one copy of a slice's examples and encode it: pure, no file is touched."""
-    values, trace = job.policy.apply(
-        examples.values, examples.keys, seed=job.seed, copy=copy, labels=examples.labels
-    )
-    augmented = Examples(examples.keys, examples.indices, examples.labels, values)
-    soft = None
-    if job.schema.soft_labels:
-        classes = len(job.schema.label_names)
-        soft = soft_labels(trace, examples.keys, examples.labels, classes)
-    content, offsets = frame(encode_copy(job.schema, augmented, copy=copy, soft=soft))
-    data = compress(content) if job.schema.file_suffix.endswith(".gz") else content
-    classes = Counter(examples.labels.tolist())
-    info = ShardInfo(
-        path=shard_path(job.schema, split, copy, task.number),
-        split=split,
-        copy=copy,
-        slice=task.number,
-        examples=len(examples),
-        bytes=len(data),
-        sha256=sha256(data),
-        classes={str(label): classes[label] for label in sorted(classes)},
-        ops=_op_counts(trace),
-    )
-    return Shard(info, data, offsets, augmented, trace)
-
-
-def encode_copy(
-    schema: ExampleSchema, examples: Examples, *, copy: int, soft: np.ndarray | None = None
-) -> list[bytes]:
-    """Return the serialized Examples of one copy.
-
-    Args:
-        schema: What an Example holds.
-        examples: The rows.
-        copy: Their copy.
-        soft: Soft labels ``float32[N, classes]``, where the schema has them.
-    """
-    values = examples.values
-    if isinstance(values, list):
-        stored = [text.encode("utf-8") for text in values]
-    else:
-        stored = ENCODERS[schema.encoding](values)
-    rows: list[dict[str, FeatureValue]] = [
-        {"key": key.encode("utf-8"), "copy": copy, "label": int(label), schema.feature: value}
-        for key, label, value in zip(examples.keys, examples.labels, stored, strict=True)
-    ]
-    if soft is not None:
-        for row, shares in zip(rows, soft.tolist(), strict=True):
-            row["soft_label"] = shares
-    return encode_examples(rows)
-
-
-def encode_quarantine(bad: Sequence[BadRecord]) -> bytes:
-    """Return a TFRecord file of bad records: ``key``, ``index``, ``reason`` and ``record``."""
-    rows: list[dict[str, FeatureValue]] = [
-        {
-            "key": one.key.encode("utf-8"),
-            "index": one.index,
-            "reason": one.reason.encode("utf-8"),
-            "record": one.raw,
-        }
-        for one in bad
-    ]
-    return frame(encode_examples(rows))[0]
-
-
-def _decode(record: Record, schema: ExampleSchema) -> np.ndarray | str | BadRecord:
+def _decode(record: Record, job: Job) -> np.ndarray | str | BadRecord:
     """Return the pixels or the text of a record, or why it has none."""
+    schema = job.schema
 
     def bad(reason: str) -> BadRecord:
         value = record.value
@@ -278,8 +205,15 @@ def _decode(record: Record, schema: ExampleSchema) -> np.ndarray | str | BadReco
             image = decode_image(image, schema.image_shape[2])
         except ValueError as error:
             return bad(str(error))
+    if image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] in (1, 3):
+        image = to_channels(image, schema.image_shape[2])
+        if job.image.size is not None:
+            image = fit_image(image, job.image.size, mode=job.image.fit)
     if image.shape != schema.image_shape or image.dtype != np.uint8:
-        return bad(f"the image is {image.dtype}{list(image.shape)}, not {list(schema.image_shape)}")
+        return bad(
+            f"the image is {image.dtype}{list(image.shape)}, not {list(schema.image_shape)}; "
+            "image.size brings all images to one size"
+        )
     return image
 
 
@@ -309,11 +243,3 @@ class _Rows:
             labels=numbers[:, 1],
             values=self._texts if self._pixels is None else self._pixels[: len(self._keys)],
         )
-
-
-def _op_counts(trace: dict[str, np.ndarray]) -> dict[str, int]:
-    counts: Counter[str] = Counter()
-    for name, column in trace.items():
-        if name.endswith(".op"):
-            counts.update(column.tolist())
-    return {op: counts[op] for op in sorted(counts) if op}

@@ -18,17 +18,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines.dataset import files
+from pipelines.dataset.decisions import DECISIONS, LANGUAGE_MODELS, NONE, Decisions
 from pipelines.dataset.records import read_shard
-from pipelines.dataset.slices import (
-    Job,
-    Shard,
-    SliceData,
-    SliceTask,
-    build_shard,
-    encode_quarantine,
-    shard_path,
-)
+from pipelines.dataset.shards import Leak, Shard, build_shard, encode_quarantine
+from pipelines.dataset.slices import Job, SliceData, SliceTask, shard_path
 from schemas.canonical import sha256
+from schemas.dataset_schema import SCHEMA_FILE
 from schemas.errors import FailedError, InputError
 from schemas.features import ExampleSchema
 from schemas.manifest import MANIFEST, FileInfo, ShardInfo
@@ -38,18 +33,23 @@ QUARANTINE = "quarantine"
 PROVENANCE = "provenance.parquet"
 SURVEY = "survey.json"
 VOCABULARY = "vocabulary.txt"
+NEAR_DUPLICATES = "near_duplicates.parquet"
 LOCK = ".lock"
 _INFO = b"beam_refinery.shard"
 _STAMP = b"beam_refinery.stamp"
+_LEAKS = b"beam_refinery.leaks"
 
 
-def run_task(job: Job, task: SliceTask, data: SliceData) -> list[ShardInfo]:
+def run_task(
+    job: Job, task: SliceTask, data: SliceData, decisions: Decisions = NONE
+) -> list[ShardInfo]:
     """Build and write the shards of a task; running it again writes the same bytes.
 
     Args:
         job: What all tasks share.
         task: The shards to build.
         data: The task's slice, as `read_slice` returns it.
+        decisions: What the survey settled, where the job needs it.
 
     Raises:
         FailedError: The output cannot be written.
@@ -60,7 +60,8 @@ def run_task(job: Job, task: SliceTask, data: SliceData) -> list[ShardInfo]:
             files.write_atomic(files.join(job.output, name), encode_quarantine(bad))
     infos = []
     for split, copy in task.shards:
-        shard = build_shard(job, task, data.splits[split], split=split, copy=copy)
+        examples = data.splits[split]
+        shard = build_shard(job, task, examples, split=split, copy=copy, decisions=decisions)
         files.write_atomic(files.join(job.output, shard.info.path), shard.data, sync=False)
         side = encode_side_file(job, task, shard)
         files.write_atomic(side_path(job.output, shard.info.path), side, sync=False)
@@ -75,14 +76,14 @@ def side_path(output: str, shard: str) -> str:
 
 def encode_side_file(job: Job, task: SliceTask, shard: Shard) -> bytes:
     """Return the side file of a shard as Parquet bytes."""
-    info, examples = shard.info, shard.examples
+    info, examples = shard.info, shard.rows.examples
     count = len(examples)
     fixed = {
         "key": examples.keys,
         "source_split": pa.repeat(task.source_split, count),
         "source_index": examples.indices,
         "split": pa.repeat(info.split, count),
-        "copy": np.full(count, info.copy, np.int32),
+        "copy": shard.rows.numbers.astype(np.int32),
         "label": examples.labels,
         "shard": pa.repeat(info.path, count),
         "record": np.arange(count),
@@ -90,9 +91,11 @@ def encode_side_file(job: Job, task: SliceTask, shard: Shard) -> bytes:
     }
     schema = job.schema.arrow_schema()
     table = pa.table({name: fixed[name] for name in schema.names}, schema=schema)
-    for name, column in shard.trace.items():
+    for name, column in shard.rows.trace.items():
         table = table.append_column(name, _trace_column(column))
     metadata = {_INFO: json.dumps(asdict(info)).encode(), _STAMP: job.stamp.encode()}
+    if shard.leaks:
+        metadata[_LEAKS] = json.dumps([asdict(leak) for leak in shard.leaks]).encode()
     return _parquet(table.replace_schema_metadata(metadata), temporary=True)
 
 
@@ -139,8 +142,8 @@ def expected_shards(schema: ExampleSchema, tasks: Iterable[SliceTask]) -> list[s
 
 def expected_files(job: Job, tasks: Iterable[SliceTask]) -> list[str]:
     """Return the paths of all that a dataset may hold besides its quarantine."""
-    more = [VOCABULARY] if job.schema.modality == "text" else []
-    return [*expected_shards(job.schema, tasks), SURVEY, PROVENANCE, *more]
+    more = [SURVEY, PROVENANCE, VOCABULARY, SCHEMA_FILE, NEAR_DUPLICATES]
+    return [*expected_shards(job.schema, tasks), *more, DECISIONS, LANGUAGE_MODELS]
 
 
 def collect_shards(job: Job, tasks: Iterable[SliceTask]) -> list[ShardInfo]:
@@ -156,6 +159,16 @@ def collect_shards(job: Job, tasks: Iterable[SliceTask]) -> list[ShardInfo]:
             raise FailedError(f"{path} was not finished; run the same command again to resume.")
         infos.append(info)
     return infos
+
+
+def collect_leaks(job: Job, shards: Iterable[ShardInfo]) -> list[Leak]:
+    """Return the copies that were found to leak, in dataset order."""
+    leaks: list[Leak] = []
+    for shard in shards:
+        data = files.read_bytes(side_path(job.output, shard.path))
+        metadata: dict[bytes, bytes] = pq.read_schema(io.BytesIO(data)).metadata or {}
+        leaks += [Leak(**one) for one in json.loads(metadata.get(_LEAKS, b"[]"))]
+    return leaks
 
 
 def merge_provenance(job: Job, shards: Sequence[ShardInfo]) -> bytes:

@@ -1,4 +1,4 @@
-"""The global pass: counts, channel statistics, vocabulary and duplicates of the originals.
+"""The global pass: counts, channel statistics, vocabulary, duplicates and near-duplicates.
 
 Sums are exact integers and ties are broken by text, so no order of merging changes a digit.
 """
@@ -6,7 +6,6 @@ Sums are exact integers and ties are broken by text, so no order of merging chan
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from collections import Counter
 from collections.abc import Iterable
@@ -17,7 +16,11 @@ from typing import Any
 import apache_beam as beam
 import numpy as np
 
+from pipelines.augment.text import ngrams
+from pipelines.dataset import near
+from pipelines.dataset.balance import ranks_of
 from pipelines.dataset.slices import Examples, Job, SliceData
+from schemas.features import Modality
 from schemas.text import OOV, tokens
 
 _BUCKETS = 64
@@ -37,6 +40,9 @@ class Totals:
         sums: Sum of each channel over training images, grey levels 0 to 255.
         squares: Sum of squares of each channel.
         words: Training words and how often they occur.
+        ranks: Label to the ranks of its training examples, where classes are to end level.
+        sentences: Sample of the training sentences, where language models are asked for.
+        reference: Sketches of the eval and test examples, where leakage is looked for.
     """
 
     classes: Counter[tuple[str, int]] = field(default_factory=Counter)
@@ -44,6 +50,9 @@ class Totals:
     sums: tuple[int, ...] = ()
     squares: tuple[int, ...] = ()
     words: Counter[str] = field(default_factory=Counter)
+    ranks: dict[int, list[np.ndarray]] = field(default_factory=dict)
+    sentences: list[ngrams.Counts] = field(default_factory=list)
+    reference: list[near.Entries] = field(default_factory=list)
 
     def add(self, other: Totals) -> None:
         """Add the totals of other slices to these."""
@@ -52,10 +61,30 @@ class Totals:
         self.sums = _added(self.sums, other.sums)
         self.squares = _added(self.squares, other.squares)
         self.words.update(other.words)
+        for label, ranks in other.ranks.items():
+            self.ranks[label] = [*self.ranks.get(label, []), *ranks]
+        self.reference = [*self.reference, *other.reference]
+        if other.sentences:
+            self.sentences = [ngrams.merge([*self.sentences, *other.sentences])]
 
 
-def survey_slice(data: SliceData) -> tuple[Totals, Hashes]:
-    """Return a slice's totals and (content hash, split, key) of each of its examples."""
+@dataclass(frozen=True)
+class Findings:
+    """What one slice tells.
+
+    Attributes:
+        totals: What adds up.
+        hashes: (content hash, split, key) of each example.
+        sketches: Its examples for the search of near-duplicates, by `near.spread`.
+    """
+
+    totals: Totals
+    hashes: Hashes
+    sketches: dict[int, near.Part] = field(default_factory=dict)
+
+
+def survey_slice(job: Job, data: SliceData) -> Findings:
+    """Return what a slice tells."""
     totals = Totals()
     hashes: Hashes = []
     for split, examples in data.splits.items():
@@ -63,8 +92,18 @@ def survey_slice(data: SliceData) -> tuple[Totals, Hashes]:
         pairs = zip(examples.values, examples.keys, strict=True)
         hashes += [(_content_hash(value), split, key) for value, key in pairs]
         if split == "train":
-            _add_training(totals, examples)
-    return totals, hashes
+            _add_training(job, totals, examples)
+    if job.leakage == "off":
+        return Findings(totals, hashes)
+    modality = job.schema.modality
+    sketched = {
+        split: _entries(modality, split, examples)
+        for split, examples in data.splits.items()
+        if len(examples)
+    }
+    totals.reference = [one for split, one in sketched.items() if split != "train"]
+    entries = near.Entries.merged(list(sketched.values()))
+    return Findings(totals, hashes, near.spread(modality, entries))
 
 
 def find_duplicates(hashes: Iterable[tuple[bytes, str, str]]) -> list[list[tuple[str, str]]]:
@@ -75,8 +114,8 @@ def find_duplicates(hashes: Iterable[tuple[bytes, str, str]]) -> list[list[tuple
     return [sorted(group) for group in groups.values() if len(group) > 1]
 
 
-def finish(job: Job, totals: Totals, groups: Iterable[list[tuple[str, str]]]) -> dict[str, Any]:
-    """Return the content of ``survey.json``."""
+def statistics(job: Job, totals: Totals, groups: Iterable[list[tuple[str, str]]]) -> dict[str, Any]:
+    """Return what ``survey.json`` says of the originals."""
     names = job.schema.label_names
     splits = sorted({split for split, _ in totals.classes})
     ordered = sorted(groups)
@@ -107,11 +146,6 @@ def vocabulary(totals: Totals, size: int) -> list[str]:
     """Return ``<OOV>`` and the most frequent training words, at most ``size`` entries in all."""
     ranked = sorted(totals.words.items(), key=lambda one: (-one[1], one[0]))
     return [OOV, *(word for word, _ in ranked[: size - 1])]
-
-
-def encode_survey(survey: dict[str, Any]) -> bytes:
-    """Return ``survey.json``."""
-    return (json.dumps(survey, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode("utf-8")
 
 
 class MergeTotals(beam.CombineFn):  # type: ignore[misc]
@@ -146,6 +180,27 @@ def by_bucket(hashes: Hashes) -> dict[int, Hashes]:
     return buckets
 
 
+class FindNearDuplicates(beam.PTransform):  # type: ignore[misc]
+    """``(part, sketches)`` of all slices to ``(pairs, candidates that were given up)`` of a part.
+
+    A pair may come from several parts.
+    """
+
+    def __init__(self, modality: Modality) -> None:
+        """Keep what the sketches are of."""
+        super().__init__()
+        self._modality = modality
+
+    def expand(self, pcoll: Any) -> Any:
+        """Wire `near.find_pairs`."""
+        modality = self._modality
+        return (
+            pcoll
+            | "ByBand" >> beam.GroupByKey()
+            | "Pairs" >> beam.Map(lambda part: near.find_pairs(modality, list(part[1])))
+        )
+
+
 class FindDuplicates(beam.PTransform):  # type: ignore[misc]
     """``(bucket, hashes)`` of all slices to the groups of equal examples."""
 
@@ -167,8 +222,19 @@ def _content_hash(value: np.ndarray | str) -> bytes:
     return hashlib.sha256(data).digest()[:16]
 
 
-def _add_training(totals: Totals, examples: Examples) -> None:
+def _entries(modality: Modality, split: str, examples: Examples) -> near.Entries:
+    sketches = near.sketcher(modality).sketch(examples.values)
+    return near.Entries(sketches, (split,) * len(examples), tuple(examples.keys))
+
+
+def _add_training(job: Job, totals: Totals, examples: Examples) -> None:
     values = examples.values
+    if job.balance is not None:
+        ranks = ranks_of(examples.keys)
+        for label in np.unique(examples.labels).tolist():
+            totals.ranks[label] = [ranks[examples.labels == label]]
+    if "ngrams" in job.policy.needs() and isinstance(values, list):
+        totals.sentences = [ngrams.count(values, examples.labels.tolist())]
     if isinstance(values, list):
         for text in values:
             totals.words.update(tokens(text))

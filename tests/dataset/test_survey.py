@@ -14,7 +14,7 @@ from pipelines.dataset.survey import (
     MergeTotals,
     Totals,
     find_duplicates,
-    finish,
+    statistics,
     survey_slice,
     vocabulary,
 )
@@ -48,7 +48,8 @@ def texts_plan(tmp_path):
 
 
 def survey(job, task):
-    return survey_slice(read_slice(job, task))
+    found = survey_slice(job, read_slice(job, task))
+    return found.totals, found.hashes
 
 
 def merged(parts):
@@ -77,7 +78,7 @@ def test_text_survey_by_hand(texts_plan):
         if where == "train":
             words.update(by_hand[i % 5])
     assert totals.words == words
-    found = finish(job, totals, groups)
+    found = statistics(job, totals, groups)
     assert found["examples"] == {
         "eval": split.count("eval"),
         "test": 2,
@@ -119,7 +120,7 @@ def test_channel_statistics_against_numpy(tmp_path, channels):
     write_tfds(tmp_path, {"train": [image_records(images)]}, shape=(5, 4, channels))
     content = tfds_recipe(tmp_path, splits={"test": None}, copies=0, slice_size=8)
     plan = make_plan(parsed(content), str(tmp_path / "out"))
-    found = finish(plan.job, merged(survey(plan.job, t)[0] for t in plan.tasks), [])
+    found = statistics(plan.job, merged(survey(plan.job, t)[0] for t in plan.tasks), [])
     split = [split_of(f"train-{i:08d}", "train", plan.job.splits) for i in range(50)]
     pixels = images[np.array(split) == "train"].reshape(-1, channels).astype(np.float64)
     np.testing.assert_allclose(found["channel_mean"], pixels.mean(0), rtol=1e-12)

@@ -77,7 +77,7 @@ def test_shipped_recipes_are_valid_and_named_like_their_files():
         ("copys: 3\n", 12, ["unknown key 'copys'", "Did you mean 'copies'?", "slice_size"]),
         ("image:\n  encodin: png\n", 13, ["unknown key 'encodin'", "Did you mean 'encoding'?"]),
         ("description: 3\n", 12, ["description", "valid string", "got 3"]),
-        ("a: 1\n", 12, ["unknown key 'a'", "Valid: copies,"]),
+        ("a: 1\n", 12, ["unknown key 'a'", "Valid: adversarial, balance, copies,"]),
     ],
 )
 def test_names_line_key_rule_and_value(recipe, more, line, parts):
