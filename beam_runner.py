@@ -228,7 +228,17 @@ def _ops() -> list[tuple[str, str]]:
 def _sources() -> list[tuple[str, str]]:
     from pipelines.dataset.sources import SOURCES
 
-    return [(name, kind.summary) for name, kind in SOURCES.items()]
+    rows = []
+    for name, kind in SOURCES.items():
+        rows.append((name, kind.summary))
+        settings = kind.settings()
+        if settings:
+            rows.append(("", f"settings: {', '.join(settings)}"))
+        if kind.infers:
+            rows.append(
+                ("", "schema:   <recipe>.pbtxt, written where missing; else `schema: FILE`")
+            )
+    return rows
 
 
 def _stages() -> list[tuple[str, str]]:

@@ -189,7 +189,7 @@ def build_pipeline(
         },
     ).with_id("Examples")
     schema = tfx.dsl.Importer(
-        source_uri=str(write_schema(manifest.schema, places)),
+        source_uri=str(write_schema(dataset, manifest, places)),
         artifact_type=tfx.types.standard_artifacts.Schema,
     ).with_id("Schema")
     data = examples.outputs["result"]

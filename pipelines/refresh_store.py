@@ -13,8 +13,9 @@ from filelock import FileLock, Timeout
 
 from components.tree import write_text
 from schemas.canonical import sha256
+from schemas.dataset_schema import SCHEMA_FILE
 from schemas.errors import FailedError, InputError
-from schemas.features import ExampleSchema
+from schemas.manifest import Manifest
 
 _LOCK = ".refresh.lock"
 # TFX's outputs and system folders, and the temporary siblings that model stages write.
@@ -92,9 +93,22 @@ def only_one(root: Path) -> Iterator[None]:
         lock.release()
 
 
-def write_schema(schema: ExampleSchema, places: Places) -> Path:
-    """Write the TF Metadata schema of a dataset and return its folder, one per content."""
-    text = schema.pbtxt()
+def write_schema(dataset: Path, manifest: Manifest, places: Places) -> Path:
+    """Write the TF Metadata schema of a dataset and return its folder, one per content.
+
+    A dataset of a user's own data holds one, with what the user wrote into it.
+
+    Raises:
+        InputError: The manifest names one, and it cannot be read.
+    """
+    text = manifest.schema.pbtxt()
+    if any(one.path == SCHEMA_FILE for one in manifest.files):
+        try:
+            text = (dataset / SCHEMA_FILE).read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(
+                f"{dataset / SCHEMA_FILE}: cannot be read ({error}). Materialize again."
+            ) from error
     folder = places.artifacts / "schemas" / sha256(text.encode())[:12]
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / "schema.pbtxt", text)

@@ -51,7 +51,7 @@ class Source(Protocol):
     Attributes:
         modality: ``image`` or ``text``.
         label_names: Class names in label order.
-        image_shape: Shape of every image, or None for text.
+        image_shape: Shape of every image; a side is None where sizes vary. None for text.
         sizes: Number of records per source split.
     """
 
@@ -60,7 +60,7 @@ class Source(Protocol):
     @property
     def label_names(self) -> tuple[str, ...]: ...  # noqa: D102
     @property
-    def image_shape(self) -> tuple[int, int, int] | None: ...  # noqa: D102
+    def image_shape(self) -> tuple[int | None, int | None, int] | None: ...  # noqa: D102
     @property
     def sizes(self) -> Mapping[str, int]: ...  # noqa: D102
 
@@ -70,6 +70,10 @@ class Source(Protocol):
 
     def read(self, split: str, start: int, stop: int) -> Iterator[Record | BadRecord]:
         """Yield records ``start`` to ``stop`` of a split in their stable order."""
+        ...
+
+    def place_of(self, label: str) -> str:
+        """Say where examples of a class of ``label_names`` are found, for messages."""
         ...
 
 

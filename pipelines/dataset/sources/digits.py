@@ -50,6 +50,10 @@ class DigitsSource:
         for i, image in enumerate(images, start=start):
             yield Record(key_of(split, i), i, image, int(labels[i]))
 
+    def place_of(self, label: str) -> str:
+        """Say where the scans of a class are."""
+        return "scikit-learn's digits"
+
 
 def prepare(config: Config) -> DigitsSource:
     """Return the source."""

@@ -64,7 +64,7 @@ class TfdsSource:
     version: str
     modality: Modality
     label_names: tuple[str, ...]
-    image_shape: tuple[int, int, int] | None
+    image_shape: tuple[int | None, int | None, int] | None
     feature: str
     label: str
     shards: Mapping[str, tuple[tuple[str, int], ...]]
@@ -103,6 +103,10 @@ class TfdsSource:
                     raw = record_at(data, offsets[i - first], path, i - first)
                     yield self._parse(raw, key_of(split, i), i)
             first += count
+
+    def place_of(self, label: str) -> str:
+        """Say where the examples of a class are."""
+        return f"a class of the feature {self.label!r} of {self.dataset}"
 
     def _parse(self, raw: bytes, key: str, index: int) -> Record | BadRecord:
         try:
@@ -289,15 +293,17 @@ def _label_names(config: Config, spec: dict[str, Any], folder: str, label: str) 
     return names
 
 
-def _image_shape(spec: dict[str, Any], feature: str) -> tuple[int, int, int]:
+def _image_shape(spec: dict[str, Any], feature: str) -> tuple[int | None, int | None, int]:
+    """Return height, width and channels; a side that varies (TFDS writes -1) is None."""
     dimensions = tuple(int(d) for d in spec["image"]["shape"]["dimensions"])
-    if len(dimensions) != 3 or min(dimensions) <= 0 or dimensions[2] not in (1, 3):
+    if len(dimensions) != 3 or 0 in dimensions or dimensions[2] not in (1, 3):
         raise InputError(
-            f"the images of {feature!r} have the shape {dimensions}; a fixed "
-            "(height, width, 1 or 3) is needed.",
+            f"the images of {feature!r} have the shape {dimensions}; "
+            "(height, width, 1 or 3) is needed, where height and width may vary.",
             path=("feature",),
         )
-    return dimensions
+    height, width = (side if side > 0 else None for side in dimensions[:2])
+    return height, width, dimensions[2]
 
 
 def _shards(split: dict[str, Any], dataset: str, folder: str) -> tuple[tuple[str, int], ...]:

@@ -1,0 +1,217 @@
+"""CSV files with a header (RFC 4180): a label column and a text column, or paths of images.
+
+They are read strictly by Python's own parser: pyarrow takes everything behind a quote that is
+never closed for one value and so loses rows without a word. A row with too many or too few values
+is a bad record.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import functools
+import io
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass as plain_dataclass
+from typing import Any
+
+import pyarrow as pa
+from pydantic import ConfigDict, field_validator
+from pydantic.dataclasses import dataclass
+
+from pipelines.dataset import files
+from pipelines.dataset.sources.paths import unreadable
+from pipelines.dataset.sources.tables import (
+    Columns,
+    Part,
+    Row,
+    Scan,
+    Table,
+    TableConfig,
+    check_column,
+    open_table,
+)
+from schemas.canonical import sha256 as digest_of_bytes
+from schemas.errors import InputError
+
+_LOADED_FILES = 4
+_CHUNK = 1 << 16
+_DELIMITERS = ",;\t|"
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class Config(TableConfig):
+    """Which files and columns, and how the files are written.
+
+    Attributes:
+        delimiter: One character between values.
+        encoding: A Python encoding; a byte order mark is passed over.
+    """
+
+    delimiter: str = ","
+    encoding: str = "utf-8"
+
+    @field_validator("delimiter")
+    @classmethod
+    def _check_delimiter(cls, value: str) -> str:
+        if len(value) != 1 or value in '"\r\n':
+            raise ValueError(f'delimiter must be one character (a tab is "\\t"), not {value!r}')
+        return value
+
+    @field_validator("encoding")
+    @classmethod
+    def _check_encoding(cls, value: str) -> str:
+        try:
+            return codecs.lookup(value).name
+        except LookupError as error:
+            raise ValueError(f"unknown encoding {value!r}; usual ones: utf-8, latin-1") from error
+
+
+@plain_dataclass(frozen=True)
+class CsvReader:
+    """Reads CSV files whole, once per process."""
+
+    delimiter: str
+    encoding: str
+    kind: str = "csv"
+
+    def settings(self) -> dict[str, Any]:
+        """Return the delimiter and the encoding."""
+        return {"delimiter": self.delimiter, "encoding": self.encoding}
+
+    def scan(self, path: str, sha256: str, columns: Columns) -> Scan:
+        """Read a file and look at its labels and keys."""
+        loaded = _load(path, sha256, self, columns)
+        labels: dict[str, tuple[int, int]] = {}
+        for i, label in enumerate(loaded.column("label").to_pylist()):
+            if label and i not in loaded.problems:
+                first, count = labels.get(label, (i, 0))
+                labels[label] = (first, count + 1)
+        keys = None
+        if columns.key is not None:
+            keys = loaded.column("key").to_pylist()
+            for i in loaded.problems:
+                keys[i] = None
+        return Scan(loaded.table.num_rows, labels, "text", keys)
+
+    def rows(self, part: Part, columns: Columns, start: int, stop: int) -> Iterator[Row]:
+        """Yield rows of a file."""
+        loaded = _load(part.path, part.sha256, self, columns)
+        some = loaded.table.slice(start, stop - start)
+        for i, row in enumerate(some.to_pylist(), start=start):
+            problem = loaded.problems.get(i)
+            yield Row(row["label"] or None, row["value"], row.get("key"), problem)
+
+
+def prepare(config: Config) -> Table:
+    """Read the files and look at their labels.
+
+    Raises:
+        InputError: No such file or column, not CSV, not in that encoding, a key twice.
+    """
+    return open_table(config, CsvReader(config.delimiter, config.encoding))
+
+
+@plain_dataclass(frozen=True)
+class _Loaded:
+    """A file in memory: text columns ``label``, ``value`` and ``key``, and rows that are none."""
+
+    table: pa.Table
+    problems: dict[int, str]
+
+    def column(self, name: str) -> pa.ChunkedArray:
+        return self.table.column(name)
+
+
+@functools.lru_cache(maxsize=_LOADED_FILES)
+def _load(path: str, sha256: str, reader: CsvReader, columns: Columns) -> _Loaded:
+    try:
+        data = files.read_bytes(path)
+    except OSError as error:
+        raise unreadable(path, error) from error
+    if digest_of_bytes(data) != sha256:
+        raise InputError(f"{path} has changed since the run was planned. Start it again.")
+    return _parse(_decoded(data, path, reader.encoding), path, reader.delimiter, columns)
+
+
+def _decoded(data: bytes, path: str, encoding: str) -> str:
+    try:
+        return data.decode(encoding).removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        guess = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "cp1252"
+        raise InputError(
+            f"{path}:{line}: not {encoding} (byte {error.start}). Save the file as UTF-8, or set "
+            f"source.encoding, e.g. to {guess}.",
+            path=("encoding",),
+        ) from error
+
+
+def _parse(text: str, path: str, delimiter: str, columns: Columns) -> _Loaded:
+    """Return the columns of a CSV file.
+
+    Raises:
+        InputError: A quote is not closed or followed by more text, or a column is missing.
+    """
+    limit = csv.field_size_limit(sys.maxsize)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    line = 1
+    try:
+        header = next(reader, [])
+        picked = _positions(header, path, delimiter, columns)
+        rows: list[list[str]] = []
+        chunks, problems = [], {}
+        for values in reader:
+            if values:  # else an empty line
+                if len(values) != len(header):
+                    problems[len(rows) + _CHUNK * len(chunks)] = (
+                        f"line {reader.line_num} ends a row of {len(values)} values, the header "
+                        f"has {len(header)} (a text that holds {delimiter!r} needs quotes)"
+                    )
+                    rows.append(
+                        [delimiter.join(values) if name == "value" else "" for name in picked]
+                    )
+                else:
+                    rows.append([values[at] for at in picked.values()])
+                if len(rows) == _CHUNK:
+                    chunks.append(_table(rows, picked))
+                    rows = []
+            line = reader.line_num + 1
+        chunks.append(_table(rows, picked))
+    except csv.Error as error:
+        raise InputError(
+            f"{path}:{line}: not valid CSV from this line on ({error}). A quote within a quoted "
+            'text is written twice (""), and every quote is closed.'
+        ) from error
+    finally:
+        csv.field_size_limit(limit)
+    return _Loaded(pa.concat_tables(chunks), problems)
+
+
+def _positions(header: list[str], path: str, delimiter: str, columns: Columns) -> dict[str, int]:
+    """Return where the columns stand: ``label``, ``value`` and, where there is one, ``key``."""
+    if not header:
+        raise InputError(f"{path} is empty; it must begin with a header that names the columns.")
+    if len(header) == 1:
+        other = next((one for one in _DELIMITERS if one != delimiter and one in header[0]), None)
+        if other is not None:
+            raise InputError(
+                f"{path} has the one column {header[0]!r:.80}; it seems to be delimited by "
+                f"{other!r}: set source.delimiter.",
+                path=("delimiter",),
+            )
+    wanted = {"label": columns.label, "value": columns.value, "key": columns.key}
+    positions = {}
+    for role, name in wanted.items():
+        if name is not None:
+            check_column(name, header, path, role)
+            positions[role] = header.index(name)
+    return positions
+
+
+def _table(rows: list[list[str]], picked: dict[str, int]) -> pa.Table:
+    values = zip(*rows, strict=True) if rows else ([] for _ in picked)
+    return pa.table(
+        {name: pa.array(one, pa.large_string()) for name, one in zip(picked, values, strict=True)}
+    )
