@@ -7,8 +7,9 @@ which of them a recipe applies, ``draws`` makes every row a pure function of its
     images, trace = policy.apply(images, keys, seed=1, copy=1)
 """
 
+from pipelines.augment.calls import Branch, OpCall, Slot
 from pipelines.augment.draws import Draws
-from pipelines.augment.policy import Branch, OpCall, Policy, Slot, parse_policy
+from pipelines.augment.policy import Policy, parse_policy
 from pipelines.augment.presets import PRESETS
 from pipelines.augment.registry import Op, get, image_op, names, table, text_op
 

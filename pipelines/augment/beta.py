@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.augment.draws import Draws
-from pipelines.augment.params import Strength, checked_number
+from pipelines.augment.limits import checked_number
+from pipelines.augment.params import Strength
 
 SHARES = 256
 """Drawn shares are multiples of ``1 / SHARES``."""

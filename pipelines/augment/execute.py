@@ -23,7 +23,8 @@ from pipelines.augment.text.tokenize import Tokens, join, tokenize
 from schemas.errors import InputError
 
 if TYPE_CHECKING:
-    from pipelines.augment.policy import OpCall, Policy, Slot
+    from pipelines.augment.calls import OpCall, Slot
+    from pipelines.augment.policy import Policy
 
 Images = NDArray[np.uint8]
 Rows = NDArray[np.intp]

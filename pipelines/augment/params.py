@@ -17,12 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.augment.draws import Draws
+from pipelines.augment.limits import checked_number, checked_pair
 from schemas.errors import InputError, unknown_name
 
 Values = NDArray[np.float64] | NDArray[np.int64]
 Strength = float | NDArray[np.float64]
 _STEPS = 65536.0
-_MOST_LEVELS = 65536
 
 
 class Distribution(Protocol):
@@ -67,7 +67,7 @@ class Uniform:
 
     def override(self, value: Any) -> Uniform:
         """Return the distribution over ``[low, high]``."""
-        low, high = _pair(value, self.limits)
+        low, high = checked_pair(value, self.limits)
         return replace(self, low=low, high=high)
 
     def describe(self) -> list[float]:
@@ -111,7 +111,7 @@ class Symmetric:
         if len(value) == 2 and value[0] == "signed":
             return replace(self, bound=checked_number(value[1], 0.0, self.limit), signed=True)
         limits = (self.centre - self.limit, self.centre + self.limit)
-        low, high = _pair(value, limits)
+        low, high = checked_pair(value, limits)
         return Uniform(low, high, identity=self.centre, limits=limits)
 
     def describe(self) -> Any:
@@ -217,7 +217,7 @@ class Integers:
 
     def override(self, value: Any) -> Integers:
         """Return the distribution over ``low .. high``."""
-        low, high = _pair(value, self.limits)
+        low, high = checked_pair(value, self.limits)
         if low != int(low) or high != int(high):
             raise InputError(f"must be two integers, got {value!r}")
         return replace(self, low=int(low), high=int(high))
@@ -359,48 +359,3 @@ class Setting:
             kind = type(self.default).__name__
             raise InputError(f"must be of type {kind}, got {value!r}")
         return replace(self, default=value)
-
-
-def check_share(value: Any, name: str) -> None:
-    """Refuse a value of ``name`` that is no number from 0 to 1."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise InputError(f"{name} must be a number in [0, 1], got {value!r}", path=(name,))
-
-
-def check_strength(value: Any) -> None:
-    """Refuse a strength that is no share, ordered pair of shares, or pair and number of levels."""
-    ends = value if isinstance(value, tuple) else (value, value)
-    if len(ends) not in (2, 3):
-        message = (
-            "strength must be a number or a pair [low, high] or [low, high, levels], "
-            f"got {list(ends)}"
-        )
-        raise InputError(message, path=("strength",))
-    for end in ends[:2]:
-        check_share(end, "strength")
-    if ends[0] > ends[1]:
-        message = f"strength must be a pair [low, high] with low <= high, got {list(ends)}"
-        raise InputError(message, path=("strength",))
-    if len(ends) == 3 and (type(ends[2]) is not int or not 2 <= ends[2] <= _MOST_LEVELS):
-        message = f"the levels of a strength must be an integer in [2, {_MOST_LEVELS}]"
-        raise InputError(f"{message}, got {ends[2]!r}", path=("strength",))
-
-
-def checked_number(value: Any, low: float, high: float) -> float:
-    """Return ``value`` as a float, or refuse what is no number in ``[low, high]``."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise InputError(f"must be a number in [{low:g}, {high:g}], got {value!r}")
-    if not low <= value <= high:
-        raise InputError(f"must be in [{low:g}, {high:g}], got {value!r}")
-    return float(value)
-
-
-def _pair(value: Any, limits: tuple[float, float]) -> tuple[float, float]:
-    if not isinstance(value, list | tuple):
-        value = (value, value)
-    if len(value) != 2:
-        raise InputError(f"must be a number or a pair [low, high], got {value!r}")
-    low, high = (checked_number(end, *limits) for end in value)
-    if low > high:
-        raise InputError(f"must be a pair [low, high] with low <= high, got {value!r}: swap them")
-    return low, high

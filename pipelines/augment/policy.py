@@ -23,17 +23,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipelines.augment import execute, presets, registry
+from pipelines.augment.calls import Branch, OpCall, Slot, check_modality
 from pipelines.augment.context import Context
 from pipelines.augment.draws import Draws
 from pipelines.augment.guard import Guard, parse_guard
-from pipelines.augment.params import Seed, check_share, check_strength
+from pipelines.augment.parse import check_keys, check_mapping, parse_branches, parse_slots
 from schemas.canonical import digest
 from schemas.errors import InputError, unknown_name
 
@@ -41,85 +41,6 @@ Images = NDArray[np.uint8]
 Trace = dict[str, NDArray[Any]]
 
 ENTITIES = ("protect", "swap", "off")
-
-
-@dataclass(frozen=True)
-class OpCall:
-    """One op with the settings of a recipe.
-
-    Attributes:
-        op: Registered name.
-        probability: Share of the rows it is applied to, 0 to 1.
-        strength: Share of the declared range, 0 (identity) to 1; a pair ``(low, high)`` to draw
-            one per row, ``(low, high, levels)`` to draw one of so many evenly spaced.
-        options: ``(name, value)`` pairs that override parameter bounds and settings.
-        labels: Only rows with one of these class indices; None for all.
-    """
-
-    op: str
-    probability: float = 1.0
-    strength: float | tuple[float, ...] = 1.0
-    options: tuple[tuple[str, Any], ...] = ()
-    labels: tuple[int, ...] | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be run."""
-        check_share(self.probability, "probability")
-        check_strength(self.strength)
-        registry.get(self.op).configure(dict(self.options))
-
-    def resolved(self) -> registry.Op:
-        """Return the op with the options applied."""
-        return _configured(self.op, self.options)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return every choice that shapes the output, defaults and version included."""
-        op = self.resolved()
-        bounds = {
-            name: value
-            for name, value in op.defaults().items()
-            if not isinstance(op.params.get(name), Seed) and not op.is_unnamed(name)
-        }
-        labels = {} if self.labels is None else {"labels": list(self.labels)}
-        if isinstance(self.strength, tuple):
-            strength: Any = [float(end) for end in self.strength[:2]] + list(self.strength[2:])
-        else:
-            strength = float(self.strength)
-        call = {"op": op.name, "version": op.version, "probability": float(self.probability)}
-        return call | {"strength": strength} | labels | bounds
-
-
-@dataclass(frozen=True)
-class Slot:
-    """One step: one of ``choices`` is drawn per row, in proportion to ``weights``."""
-
-    choices: tuple[OpCall, ...]
-    weights: tuple[float, ...]
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be run."""
-        if not self.choices or len(self.choices) != len(self.weights):
-            raise InputError(
-                "a slot needs at least one op and a weight for each, got "
-                f"{len(self.choices)} ops and {len(self.weights)} weights"
-            )
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the slot in the form that recipes use."""
-        pairs = zip(self.choices, self.weights, strict=True)
-        return {"choose": [call.to_json() | {"weight": weight} for call, weight in pairs]}
-
-
-@dataclass(frozen=True)
-class Branch:
-    """A sequence of slots, taken by a share of the rows in proportion to ``weight``."""
-
-    weight: float
-    slots: tuple[Slot, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the branch in the form that recipes use."""
-        return {"weight": self.weight, "slots": [slot.to_json() for slot in self.slots]}
 
 
 @dataclass(frozen=True)
@@ -148,7 +69,7 @@ class Policy:
         if not self.branches:
             raise InputError("a policy needs at least one branch: use the preset none")
         for call in self.calls():
-            _check_modality(call.op, self.modality)
+            check_modality(call.op, self.modality)
 
     def calls(self) -> list[OpCall]:
         """Return every op call, in order."""
@@ -294,7 +215,7 @@ def parse_policy(mapping: Mapping[str, Any], modality: registry.Modality) -> Pol
     Raises:
         InputError: With the path of the offending key, e.g. ``("slots", 0, "probability")``.
     """
-    _check_mapping(mapping, "a policy")
+    check_mapping(mapping, "a policy")
     if "entities" in mapping:
         rest = {key: value for key, value in mapping.items() if key != "entities"}
         return _with_entities(parse_policy(rest, modality), mapping["entities"])
@@ -306,21 +227,15 @@ def parse_policy(mapping: Mapping[str, Any], modality: registry.Modality) -> Pol
     keys = {"slots", "modality"} if "slots" in mapping else {"branches", "modality"}
     if keys.isdisjoint(set(mapping) - {"modality"}):
         raise InputError(f"a policy needs preset, slots or branches, got {sorted(mapping)}")
-    _check_keys(mapping, keys, "a policy")
+    check_keys(mapping, keys, "a policy")
     if mapping.get("modality", modality) != modality:
         raise InputError(
             f"the policy is for {mapping['modality']} data, the recipe for {modality}: use another",
             path=("modality",),
         )
     if "slots" in mapping:
-        return Policy(modality, (Branch(1.0, _parse_slots(mapping["slots"], modality)),))
-    branches = []
-    for index, entry in enumerate(_items(mapping["branches"], "branches")):
-        try:
-            branches.append(_parse_branch(entry, modality))
-        except InputError as error:
-            raise error.under("branches", index) from None
-    return Policy(modality, tuple(branches))
+        return Policy(modality, (Branch(1.0, parse_slots(mapping["slots"], modality)),))
+    return Policy(modality, parse_branches(mapping["branches"], modality))
 
 
 def _with_entities(policy: Policy, entities: Any) -> Policy:
@@ -356,128 +271,3 @@ def _parse_preset(mapping: Mapping[str, Any], modality: registry.Modality) -> Po
         blamed = presets.blame(expanded, error.path, arguments)
         message = f"preset {mapping['preset']}: {error.message}"
         raise InputError(message, path=(blamed or "preset",)) from None
-
-
-def _parse_branch(entry: Any, modality: registry.Modality) -> Branch:
-    _check_mapping(entry, "a branch")
-    _check_keys(entry, {"weight", "slots"}, "a branch")
-    if "slots" not in entry:
-        raise InputError(f"a branch needs slots, got {sorted(entry)}")
-    return Branch(_weight(entry), _parse_slots(entry["slots"], modality))
-
-
-def _parse_slots(entries: Any, modality: registry.Modality) -> tuple[Slot, ...]:
-    slots = []
-    for index, entry in enumerate(_items(entries, "slots")):
-        try:
-            slots.append(_parse_slot(entry, modality))
-        except InputError as error:
-            raise error.under("slots", index) from None
-    return tuple(slots)
-
-
-def _parse_slot(entry: Any, modality: registry.Modality) -> Slot:
-    if not (isinstance(entry, Mapping) and "choose" in entry):
-        return Slot((_parse_call(entry, modality),), (1.0,))
-    _check_keys(entry, {"choose"}, "a slot with choose")
-    calls, weights = [], []
-    for index, choice in enumerate(_items(entry["choose"], "choose")):
-        try:
-            calls.append(_parse_call(choice, modality, weighted=True))
-            weights.append(1.0 if isinstance(choice, str) else _weight(choice))
-        except InputError as error:
-            raise error.under("choose", index) from None
-    if not calls:
-        raise InputError("choose needs at least one op, got []", path=("choose",))
-    return Slot(tuple(calls), tuple(weights))
-
-
-def _parse_call(entry: Any, modality: registry.Modality, *, weighted: bool = False) -> OpCall:
-    if isinstance(entry, str):
-        entry = {"op": entry}
-    _check_mapping(entry, "an op")
-    if "op" not in entry:
-        raise InputError(f"an entry needs op (or choose), got {sorted(entry)}")
-    name = entry["op"]
-    if name not in registry.names(modality):
-        _check_modality(str(name), modality)
-    if "weight" in entry and not weighted:
-        raise InputError("weight belongs to the entries of choose: remove it", path=("weight",))
-    version = registry.get(name).version
-    if entry.get("version", version) != version:
-        raise InputError(
-            f"{name} was recorded with version {entry['version']}, this is version {version}: "
-            "replay it with the release that recorded it",
-            path=("version",),
-        )
-    options = {key: value for key, value in entry.items() if key not in registry.RESERVED}
-    for key, value in options.items():
-        if isinstance(value, Mapping):
-            raise InputError(f"{name}: {key} cannot be a mapping, got {value!r}", path=(key,))
-    return OpCall(
-        op=name,
-        probability=entry.get("probability", 1.0),
-        strength=_frozen(entry.get("strength", 1.0)),
-        options=tuple((key, _frozen(value)) for key, value in sorted(options.items())),
-        labels=_labels(entry.get("labels")),
-    )
-
-
-def _labels(value: Any) -> tuple[int, ...] | None:
-    if value is None:
-        return None
-    if not isinstance(value, list | tuple) or not value:
-        raise InputError(f"labels must be a list of class indices, got {value!r}", path=("labels",))
-    if not all(isinstance(label, int) and label >= 0 for label in value):
-        raise InputError(f"labels must be class indices from 0, got {value!r}", path=("labels",))
-    return tuple(sorted(set(value)))
-
-
-def _weight(entry: Mapping[str, Any]) -> float:
-    weight = entry.get("weight", 1.0)
-    numeric = isinstance(weight, int | float) and not isinstance(weight, bool)
-    if not numeric or not 0 < weight < float("inf"):
-        raise InputError(f"weight must be a number above 0, got {weight!r}", path=("weight",))
-    return float(weight)
-
-
-def _frozen(value: Any) -> Any:
-    return tuple(map(_frozen, value)) if isinstance(value, list | tuple) else value
-
-
-def _items(value: Any, name: str) -> Sequence[Any]:
-    if not isinstance(value, list | tuple):
-        raise InputError(f"{name} must be a list, got {value!r}", path=(name,))
-    return value
-
-
-def _check_mapping(value: Any, what: str) -> None:
-    if not isinstance(value, Mapping):
-        raise InputError(f"{what} must be a mapping, got {value!r}")
-    for key in value:
-        if not isinstance(key, str):
-            raise InputError(f"{what} has words as keys, got {key!r}: quote or remove it")
-
-
-def _check_keys(mapping: Mapping[str, Any], valid: set[str], what: str) -> None:
-    for key in mapping:
-        if key not in valid:
-            raise InputError(f"{what}: {unknown_name('key', key, valid)}", path=(key,))
-
-
-def _check_modality(name: str, modality: registry.Modality) -> None:
-    valid = registry.names(modality)
-    if name in valid:
-        return
-    if name in registry.names():
-        raise InputError(
-            f"op {name!r} is for {registry.get(name).modality} data, not {modality}. "
-            f"Valid: {', '.join(valid)}.",
-            path=("op",),
-        )
-    raise InputError(unknown_name("op", name, valid), path=("op",))
-
-
-@lru_cache(maxsize=1024)
-def _configured(name: str, options: tuple[tuple[str, Any], ...]) -> registry.Op:
-    return registry.get(name).configure(dict(options))

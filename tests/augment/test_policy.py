@@ -4,9 +4,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipelines.augment import execute, registry
+from pipelines.augment.calls import Branch, OpCall, Slot
 from pipelines.augment.image import recolour, warp
 from pipelines.augment.params import Flag
-from pipelines.augment.policy import Branch, OpCall, Policy, Slot, parse_policy
+from pipelines.augment.policy import Policy, parse_policy
 from pipelines.augment.presets import PRESETS
 from schemas.errors import InputError
 from tests.augment.support import images, keys, texts
