@@ -160,8 +160,10 @@ def _parse(text: str, path: str, delimiter: str, columns: Columns) -> _Loaded:
     try:
         header = next(reader, [])
         picked = _positions(header, path, delimiter, columns)
+        line = reader.line_num + 1
         rows: list[list[str]] = []
-        chunks, problems = [], {}
+        chunks: list[pa.Table] = []
+        problems: dict[int, str] = {}
         for values in reader:
             if values:  # else an empty line
                 if len(values) != len(header):
@@ -201,13 +203,12 @@ def _positions(header: list[str], path: str, delimiter: str, columns: Columns) -
                 f"{other!r}: set source.delimiter.",
                 path=("delimiter",),
             )
-    wanted = {"label": columns.label, "value": columns.value, "key": columns.key}
-    positions = {}
-    for role, name in wanted.items():
-        if name is not None:
-            check_column(name, header, path, role)
-            positions[role] = header.index(name)
-    return positions
+    wanted = [("label", columns.label, "label"), ("value", columns.value, columns.modality)]
+    if columns.key is not None:
+        wanted.append(("key", columns.key, "key"))
+    for _, name, setting in wanted:
+        check_column(name, header, path, setting)
+    return {role: header.index(name) for role, name, _ in wanted}
 
 
 def _table(rows: list[list[str]], picked: dict[str, int]) -> pa.Table:

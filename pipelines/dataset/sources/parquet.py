@@ -32,7 +32,6 @@ from pipelines.dataset.sources.tables import (
     open_table,
 )
 from schemas.errors import InputError
-from schemas.features import Modality
 
 _LOADED_GROUPS = 2
 
@@ -46,7 +45,6 @@ class Config(TableConfig):
 class ParquetReader:
     """Reads the row groups that a slice needs."""
 
-    modality: Modality
     kind: str = "parquet"
 
     def settings(self) -> dict[str, Any]:
@@ -56,7 +54,7 @@ class ParquetReader:
     def scan(self, path: str, sha256: str, columns: Columns) -> Scan:
         """Read the label and the key column of a file."""
         with _opened(path) as file:
-            _check(file.schema_arrow, path, columns, self.modality)
+            _check(file.schema_arrow, path, columns)
             wanted = [columns.label, *([columns.key] if columns.key else [])]
             table = file.read(columns=wanted)
         names = _class_names(table.schema, columns.label)
@@ -88,7 +86,7 @@ def prepare(config: Config) -> Table:
     Raises:
         InputError: No such file or column, not Parquet, a column of another type, a key twice.
     """
-    return open_table(config, ParquetReader(config.modality))
+    return open_table(config, ParquetReader())
 
 
 def _rows(table: pa.Table, columns: Columns) -> Iterator[Row]:
@@ -148,14 +146,14 @@ def _class_names(schema: pa.Schema, label: str) -> list[str] | None:
         return None
 
 
-def _check(schema: pa.Schema, path: str, columns: Columns, modality: Modality) -> None:
+def _check(schema: pa.Schema, path: str, columns: Columns) -> None:
     """Check that a file has the columns, of types that are read.
 
     Raises:
         InputError: Naming the column and its type.
     """
     checks = [("label", columns.label, _is_name, "strings, whole numbers or booleans")]
-    if modality == "text":
+    if columns.modality == "text":
         checks.append(("text", columns.value, _is_string, "strings"))
     else:
         wanted = "encoded images (binary, or a struct with bytes) or paths of images"

@@ -65,7 +65,7 @@ class TableConfig:
     @property
     def columns(self) -> Columns:
         """The columns to read."""
-        return Columns(self.label, self.text or self.image or "", self.key)
+        return Columns(self.label, self.text or self.image or "", self.key, self.modality)
 
     @property
     def modality(self) -> Modality:
@@ -75,11 +75,12 @@ class TableConfig:
 
 @plain_dataclass(frozen=True)
 class Columns:
-    """Names of the columns that are read."""
+    """Names of the columns that are read, and what ``value`` holds."""
 
     label: str
     value: str
     key: str | None
+    modality: Modality
 
 
 @plain_dataclass(frozen=True)
@@ -119,7 +120,8 @@ class Row:
 class Reader(Protocol):
     """Reads one kind of file; frozen and picklable."""
 
-    kind: str
+    @property
+    def kind(self) -> str: ...  # noqa: D102
 
     def settings(self) -> dict[str, Any]:
         """Return what decides how a file is read, as JSON, for the identity."""
