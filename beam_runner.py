@@ -261,8 +261,12 @@ def _build_dataset(file: Any, args: argparse.Namespace, terminal: TextIO) -> str
     """Materialize a recipe, say what happened, and return the dataset's path."""
     from pipelines.dataset.materialize import materialize
     from pipelines.dataset.plan import make_plan
+    from pipelines.dataset.show import guards
 
-    outcome = materialize(make_plan(file, args.output), args.beam_flags, stream=terminal)
+    plan = make_plan(file, args.output)
+    for note in plan.notes:
+        print(note, file=terminal)
+    outcome = materialize(plan, args.beam_flags, stream=terminal)
     manifest = outcome.manifest
     if outcome.status == "up_to_date":
         print(f"up to date: {outcome.path} ({manifest.examples:,} examples, verified)")
@@ -274,6 +278,8 @@ def _build_dataset(file: Any, args: argparse.Namespace, terminal: TextIO) -> str
         )
         if manifest.counts["quarantined"]:
             print(f"quarantined {manifest.counts['quarantined']:,} bad records (see quarantine/)")
+        for line in guards(manifest):
+            print(line.strip())
     print(f"digest {manifest.digest}")
     return outcome.path
 

@@ -67,7 +67,8 @@ class Manifest:
         versions: Library versions whose output the bytes depend on.
         shards: Every shard.
         files: Every other file.
-        counts: ``examples``, ``classes`` and ``ops`` per split, ``quarantined`` in all.
+        counts: ``examples``, ``classes`` and ``ops`` per split, ``quarantined`` in all; where the
+            recipe asks for them, ``leakage`` and ``adversarial``.
         digest: One SHA-256 over the fingerprint and every entry of ``shards`` and ``files``.
     """
 

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import apache_beam as beam
+import pyarrow as pa
+import pyarrow.compute as pc
 from apache_beam.metrics import Metrics
 
 from pipelines.dataset import files, store
@@ -178,8 +180,10 @@ def publish(plan: Plan, built: list[tuple[list[str], str | None]], survey: Surve
         return ""
     shards = store.collect_shards(job, plan.tasks)
     files.sync(files.join(job.output, shard.path) for shard in shards)
-    content = {store.PROVENANCE: store.merge_provenance(job, shards)}
-    content |= survey.to_files(job, store.collect_leaks(job, shards))
+    provenance = store.merge_provenance(job, shards)
+    content = {store.PROVENANCE: store.encode_provenance(provenance)}
+    leaks = store.collect_leaks(job, shards)
+    content |= survey.to_files(job, leaks)
     if plan.schema_pbtxt is not None:
         content[SCHEMA_FILE] = plan.schema_pbtxt.encode("utf-8")
     written = [store.write_file(job, path, data) for path, data in sorted(content.items())]
@@ -195,7 +199,9 @@ def publish(plan: Plan, built: list[tuple[list[str], str | None]], survey: Surve
         versions=plan.versions,
         shards=tuple(shards),
         files=tuple(sorted(written, key=lambda one: one.path)),
-        counts=_counts(job, shards, records),
+        counts=_counts(job, shards, records)
+        | _robustness(job, provenance)
+        | {name: found for name, found in (("leakage", survey.leakage(job, leaks)),) if found},
         digest=dataset_digest(plan.fingerprint, shards, written),
     )
     files.write_atomic(files.join(job.output, MANIFEST), manifest.to_json().encode("utf-8"))
@@ -217,3 +223,18 @@ def _counts(job: Job, shards: list[ShardInfo], quarantined: int) -> dict[str, An
         for op, count in shard.ops.items():
             ops.setdefault(split, {})[op] = ops.get(split, {}).get(op, 0) + count
     return {"examples": examples, "classes": classes, "ops": ops, "quarantined": quarantined}
+
+
+def _robustness(job: Job, provenance: pa.Table) -> dict[str, Any]:
+    """Return the attacked model's accuracy on the perturbed copies, before and after, if any."""
+    if job.attack is None:
+        return {}
+    columns = f"adversarial.{job.attack.config.method}."
+    before, after = provenance[f"{columns}clean"], provenance[f"{columns}known"]
+    return {
+        "adversarial": {
+            "examples": len(before) - before.null_count,
+            "clean_accuracy": pc.mean(before).as_py(),
+            "adversarial_accuracy": pc.mean(after).as_py(),
+        }
+    }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +22,6 @@ from pipelines.dataset.slices import Job
 from pipelines.dataset.store import NEAR_DUPLICATES, SURVEY, VOCABULARY
 from pipelines.dataset.survey import Totals, statistics, vocabulary
 
-_SHOWN_PAIRS = 100
 _NEAR_SCHEMA = pa.schema(
     [
         ("key", pa.string()),
@@ -66,7 +66,8 @@ class Survey:
         content = dict(self.statistics)
         made = self.decisions.to_files()
         if job.leakage != "off":
-            content |= self._leakage(job, leaks)
+            content["near_duplicates"] = self._pairs()
+            content["leakage"] = self.leakage(job, leaks)
             made[NEAR_DUPLICATES] = self._near_duplicates(job, leaks)
         if self.decisions.balance is not None:
             content["balance"] = {
@@ -80,35 +81,36 @@ class Survey:
             made[VOCABULARY] = "".join(f"{word}\n" for word in self.vocabulary).encode("utf-8")
         return made
 
-    def _leakage(self, job: Job, leaks: Sequence[Leak]) -> dict[str, Any]:
-        inside = [pair for pair in self.pairs if pair.a[0] == pair.b[0] == "train"]
-        across = [pair for pair in self.pairs if pair.a[0] != pair.b[0]]
+    def leakage(self, job: Job, leaks: Sequence[Leak]) -> dict[str, Any]:
+        """Return how many training examples resemble an eval or test example, and how many of
+        those; nothing where leakage is not looked for.
+        """
+        if job.leakage == "off":
+            return {}
         touched = {
-            split: len({end for pair in across if "train" in (pair.a[0], pair.b[0])
-                        for end in (pair.a, pair.b) if end[0] == split})
-            for split in ("eval", "test")
-        }  # fmt: skip
-        by = [leak.by for leak in leaks]
+            end
+            for pair in self.pairs
+            for end in (pair.a, pair.b)
+            if "train" in (pair.a[0], pair.b[0])
+        }
+        by = Counter(leak.by for leak in leaks)
         return {
-            "near_duplicates": {
-                "pairs": len(self.pairs),
-                "pairs_inside_training": len(inside),
-                "groups_inside_training": len(near.groups(inside)),
-                "pairs_across_splits": len(across),
-                "candidates_not_compared": self.capped,
-            },
-            "leakage": {
-                "mode": job.leakage,
-                "training_originals": len(self.decisions.leaking),
-                "copies_by_parent": by.count("parent"),
-                "copies_by_content": by.count("content"),
-                "eval_examples": touched["eval"],
-                "test_examples": touched["test"],
-                "first": [
-                    [key, nearest.split, nearest.key, nearest.score]
-                    for key, nearest in sorted(self.decisions.leaking.items())[:_SHOWN_PAIRS]
-                ],
-            },
+            "mode": job.leakage,
+            "training_originals": len(self.decisions.leaking),
+            "copies_by_parent": by["parent"],
+            "copies_by_content": by["content"],
+            "eval_examples": sum(split == "eval" for split, _ in touched),
+            "test_examples": sum(split == "test" for split, _ in touched),
+        }
+
+    def _pairs(self) -> dict[str, Any]:
+        inside = [pair for pair in self.pairs if pair.a[0] == pair.b[0] == "train"]
+        return {
+            "pairs": len(self.pairs),
+            "pairs_inside_training": len(inside),
+            "groups_inside_training": len(near.groups(inside)),
+            "pairs_across_splits": sum(pair.a[0] != pair.b[0] for pair in self.pairs),
+            "candidates_not_compared": self.capped,
         }
 
     def _near_duplicates(self, job: Job, leaks: Sequence[Leak]) -> bytes:

@@ -12,7 +12,7 @@ from pipelines.dataset.adversarial import Attack
 from pipelines.dataset.images import PNG_ENCODER
 from pipelines.dataset.records import GZIP_LEVEL
 from pipelines.dataset.slices import Job, SliceTask, plan_tasks
-from pipelines.dataset.sources import Source, open_source
+from pipelines.dataset.sources import Source, open_enforced
 from schemas.canonical import digest
 from schemas.errors import InputError
 from schemas.features import ExampleSchema
@@ -79,7 +79,8 @@ def _plan(file: RecipeFile, output_root: str) -> Plan:
         policy_identity = policy.to_json() | {"resources": policy.resources()}
     except InputError as error:
         raise error.under("policy") from error
-    source = open_source(recipe)
+    opened = open_enforced(recipe, file.origin)
+    source = opened.source
     _check_sizes(recipe, source)
     schema = ExampleSchema(
         modality=recipe.modality,
@@ -92,7 +93,7 @@ def _plan(file: RecipeFile, output_root: str) -> Plan:
     )
     attack = _attack(recipe, policy)
     source_identity = source.identity()
-    pbtxt = None
+    pbtxt = opened.stored_pbtxt(schema)
     fingerprint = _fingerprint(recipe, schema, source_identity, policy_identity, attack, pbtxt)
     libraries = (*LIBRARIES, *(ATTACK_LIBRARIES if attack else ()))
     versions = {name: importlib.metadata.version(name) for name in libraries}
@@ -122,7 +123,7 @@ def _plan(file: RecipeFile, output_root: str) -> Plan:
         policy_identity=policy_identity,
         versions=versions,
         schema_pbtxt=pbtxt,
-        notes=(),
+        notes=opened.notes,
         job=job,
         tasks=tuple(tasks),
     )

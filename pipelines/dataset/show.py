@@ -40,7 +40,29 @@ def summary(dataset: str, manifest: Manifest) -> str:
         lines.append("  ops          none")
     if counts["quarantined"]:
         lines.append(f"  quarantined  {counts['quarantined']:,} bad records")
+    lines += guards(manifest)
     return "\n".join(lines)
+
+
+def guards(manifest: Manifest) -> list[str]:
+    """Return what the guard against leakage and the attack found, a line each, if there are any."""
+    lines = []
+    leakage, attack = manifest.counts.get("leakage"), manifest.counts.get("adversarial")
+    if leakage:
+        copies = leakage["copies_by_parent"] + leakage["copies_by_content"]
+        verb = "left out" if leakage["mode"] == "drop" else "stored"
+        lines.append(
+            f"  leakage      {leakage['training_originals']:,} training originals and {copies:,} "
+            f"copies resemble {leakage['eval_examples']:,} eval and {leakage['test_examples']:,} "
+            f"test examples; {verb}"
+        )
+    if attack:
+        lines.append(
+            f"  adversarial  {attack['examples']:,} copies perturbed; the model knew "
+            f"{attack['clean_accuracy'] or 0:.1%} of them before, "
+            f"{attack['adversarial_accuracy'] or 0:.1%} after"
+        )
+    return lines
 
 
 def contact_sheet(groups: Sequence[Sequence[Stored]]) -> bytes:

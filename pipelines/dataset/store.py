@@ -171,10 +171,15 @@ def collect_leaks(job: Job, shards: Iterable[ShardInfo]) -> list[Leak]:
     return leaks
 
 
-def merge_provenance(job: Job, shards: Sequence[ShardInfo]) -> bytes:
-    """Return the provenance table of all shards, in dataset order, as Parquet bytes."""
+def merge_provenance(job: Job, shards: Sequence[ShardInfo]) -> pa.Table:
+    """Return the provenance table of all shards, in dataset order."""
     tables = (_read_side_table(job, shard.path) for shard in shards)
-    return _parquet(pa.concat_tables(list(tables), promote_options="default"))
+    return pa.concat_tables(list(tables), promote_options="default")
+
+
+def encode_provenance(table: pa.Table) -> bytes:
+    """Return a provenance table as Parquet bytes."""
+    return _parquet(table)
 
 
 def write_file(job: Job, path: str, data: bytes) -> FileInfo:
