@@ -36,7 +36,7 @@ from schemas.canonical import sha256 as digest_of_bytes
 from schemas.errors import InputError
 
 _LOADED_FILES = 4
-_CHUNK = 1 << 16
+_CHUNK = 1 << 12
 _DELIMITERS = ",;\t|"
 
 
@@ -132,55 +132,50 @@ def _load(path: str, sha256: str, reader: CsvReader, columns: Columns) -> _Loade
         raise unreadable(path, error) from error
     if digest_of_bytes(data) != sha256:
         raise InputError(f"{path} has changed since the run was planned. Start it again.")
-    return _parse(_decoded(data, path, reader.encoding), path, reader.delimiter, columns)
+    return _parse(data, path, reader, columns)
 
 
-def _decoded(data: bytes, path: str, encoding: str) -> str:
-    try:
-        return data.decode(encoding).removeprefix("\ufeff")
-    except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        guess = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "cp1252"
-        raise InputError(
-            f"{path}:{line}: not {encoding} (byte {error.start}). Save the file as UTF-8, or set "
-            f"source.encoding, e.g. to {guess}.",
-            path=("encoding",),
-        ) from error
-
-
-def _parse(text: str, path: str, delimiter: str, columns: Columns) -> _Loaded:
+def _parse(data: bytes, path: str, settings: CsvReader, columns: Columns) -> _Loaded:
     """Return the columns of a CSV file.
 
     Raises:
-        InputError: A quote is not closed or followed by more text, or a column is missing.
+        InputError: Not in that encoding, a quote that is not closed or followed by more text, or a
+            column is missing.
     """
+    delimiter = settings.delimiter
+    # Decoded as it is read: a whole text takes up to four bytes a character.
+    encoding = "utf-8-sig" if settings.encoding == "utf-8" else settings.encoding
+    stream = io.TextIOWrapper(io.BytesIO(data), encoding, newline="")
     limit = csv.field_size_limit(sys.maxsize)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    reader = csv.reader(stream, delimiter=delimiter, strict=True)
     line = 1
     try:
         header = next(reader, [])
         picked = _positions(header, path, delimiter, columns)
         line = reader.line_num + 1
-        rows: list[list[str]] = []
+        rows: dict[str, list[str]] = {name: [] for name in picked}
         chunks: list[pa.Table] = []
         problems: dict[int, str] = {}
+        count = 0
         for values in reader:
             if values:  # else an empty line
-                if len(values) != len(header):
-                    problems[len(rows) + _CHUNK * len(chunks)] = (
+                if len(values) == len(header):
+                    for name, at in picked.items():
+                        rows[name].append(values[at])
+                else:
+                    problems[count] = (
                         f"line {reader.line_num} ends a row of {len(values)} values, the header "
                         f"has {len(header)} (a text that holds {delimiter!r} needs quotes)"
                     )
-                    rows.append(
-                        [delimiter.join(values) if name == "value" else "" for name in picked]
-                    )
-                else:
-                    rows.append([values[at] for at in picked.values()])
-                if len(rows) == _CHUNK:
-                    chunks.append(_table(rows, picked))
-                    rows = []
+                    for name, column in rows.items():
+                        column.append(delimiter.join(values) if name == "value" else "")
+                count += 1
+                if count % _CHUNK == 0:
+                    chunks.append(_moved(rows))
             line = reader.line_num + 1
-        chunks.append(_table(rows, picked))
+        chunks.append(_moved(rows))
+    except UnicodeError as error:
+        raise _not_text(data, path, settings.encoding) from error
     except csv.Error as error:
         raise InputError(
             f"{path}:{line}: not valid CSV from this line on ({error}). A quote within a quoted "
@@ -189,6 +184,22 @@ def _parse(text: str, path: str, delimiter: str, columns: Columns) -> _Loaded:
     finally:
         csv.field_size_limit(limit)
     return _Loaded(pa.concat_tables(chunks), problems)
+
+
+def _not_text(data: bytes, path: str, encoding: str) -> InputError:
+    """Return the error for bytes that the encoding does not have, with their line."""
+    where, what = path, ""
+    try:
+        data.decode(encoding)
+    except UnicodeDecodeError as error:
+        where = f"{path}:{data[: error.start].count(10) + 1}"
+        what = f" (byte {error.start})"
+    guess = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "cp1252"
+    return InputError(
+        f"{where}: not {encoding}{what}. Save the file as UTF-8, or set source.encoding, e.g. to "
+        f"{guess}.",
+        path=("encoding",),
+    )
 
 
 def _positions(header: list[str], path: str, delimiter: str, columns: Columns) -> dict[str, int]:
@@ -211,8 +222,9 @@ def _positions(header: list[str], path: str, delimiter: str, columns: Columns) -
     return {role: header.index(name) for role, name, _ in wanted}
 
 
-def _table(rows: list[list[str]], picked: dict[str, int]) -> pa.Table:
-    values = zip(*rows, strict=True) if rows else ([] for _ in picked)
-    return pa.table(
-        {name: pa.array(one, pa.large_string()) for name, one in zip(picked, values, strict=True)}
-    )
+def _moved(rows: dict[str, list[str]]) -> pa.Table:
+    """Return the columns as Arrow arrays, which take a fraction of the memory, and empty them."""
+    table = pa.table({name: pa.array(one, pa.large_string()) for name, one in rows.items()})
+    for column in rows.values():
+        column.clear()
+    return table
