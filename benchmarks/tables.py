@@ -6,9 +6,10 @@ A table stands between ``<!-- benchmarks:NAME -->`` and ``<!-- /benchmarks:NAME 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
+from benchmarks.registry import module_of
 from benchmarks.result import Figure, Result, Spread
 from schemas.errors import InputError
 
@@ -19,13 +20,12 @@ _BLOCK = re.compile(
 
 
 def render(result: Result) -> str:
-    """Return a result as a Markdown table, with its conditions below."""
-    lines = ["| figure | median | min to max | runs |", "|---|---:|---:|---:|"]
-    for figure in result.figures.values():
-        for label, spread in _rows(figure):
-            ends = f"{_number(spread.min)} to {_number(spread.max)}"
-            median = f"{_number(spread.median)} {figure.unit}".rstrip()
-            lines.append(f"| {label} | {median} | {ends} | {len(spread.runs)} |")
+    """Return a result as a Markdown table, with its conditions below.
+
+    A benchmark's module may have ``table_lines(figures)`` where medians do not tell enough.
+    """
+    lines_of = getattr(module_of(result.benchmark), "table_lines", _table_lines)
+    lines = lines_of(result.figures)
     machine = result.machine
     where = f"{machine['cpu']}, {machine['cores']} cores, {machine['memory']}"
     lines += ["", f"Measured {result.date} by `{result.command}` on {where}.", ""]
@@ -58,6 +58,16 @@ def updated(readme: str, names: Iterable[str], load: Callable[[str], Result]) ->
         return f"<!-- benchmarks:{name} -->\n{render(load(name))}<!-- /benchmarks:{name} -->"
 
     return _BLOCK.sub(block, readme)
+
+
+def _table_lines(figures: Mapping[str, Figure]) -> list[str]:
+    lines = ["| figure | median | min to max | runs |", "|---|---:|---:|---:|"]
+    for figure in figures.values():
+        for label, spread in _rows(figure):
+            ends = f"{_number(spread.min)} to {_number(spread.max)}"
+            median = f"{_number(spread.median)} {figure.unit}".rstrip()
+            lines.append(f"| {label} | {median} | {ends} | {len(spread.runs)} |")
+    return lines
 
 
 def _rows(figure: Figure) -> Iterator[tuple[str, Spread]]:

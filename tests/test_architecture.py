@@ -35,7 +35,10 @@ HEAVY = {
         ("pipelines.dataset.survey", "pipelines.dataset.build"),
         ("pipelines.dataset.materialize",),
     ),
-    "tensorflow": (("components.*",), ("pipelines.dataset.adversarial",)),
+    "tensorflow": (
+        ("components.*", "pipelines.online"),
+        ("pipelines.dataset.adversarial",),
+    ),
     "keras": (("components.*",), ("pipelines.dataset.adversarial",)),
     "tensorflow_datasets": ((), ("pipelines.dataset.sources.tfds",)),
     "tensorflow_data_validation": ((), ("components.evidence", "pipelines.refresh")),
@@ -44,6 +47,7 @@ HEAVY = {
     "cv2": (("pipelines.augment.*",), ("pipelines.dataset.*",)),
     "nltk": ((), ("pipelines.augment.text.*",)),
     "sklearn": ((), ("pipelines.dataset.sources.digits",)),
+    "datasketch": ((), ("pipelines.dataset.near.texts",)),
 }
 
 # What runs before or without TensorFlow, although it lives in components.
