@@ -140,22 +140,20 @@ def batches(
     copy: int = 0,
     batch_size: int = SCORING_BATCH,
     examples: int | None = None,
-    soft: bool = False,
+    training: bool = False,
 ) -> tf.data.Dataset:
     """Return ``(inputs, labels int64[n])`` batches of one copy in its fixed order.
 
     Inputs are what ``model`` takes: ``uint8[n,H,W,C]`` or token ids ``int32[n, tokens]``.
-    ``examples`` limits them to the first so many. With ``soft``, labels are the stored shares of
-    the classes, ``float32[n, classes]``.
+    ``examples`` limits them to the first so many.
+
+    With ``training`` they are ``(inputs, labels, weights float32[n])``, what a loss needs: labels
+    are the stored shares of the classes, ``float32[n, classes]``, where the dataset has them, and
+    weights are the stored ones, or 1. Scoring never sees either.
     """
     schema = data.schema
-    label = "soft_label" if soft else "label"
-    spec = {
-        schema.feature: tf.io.FixedLenFeature([], tf.string),
-        label: tf.io.FixedLenFeature([len(schema.label_names)], tf.float32)
-        if soft
-        else tf.io.FixedLenFeature([], tf.int64),
-    }
+    spec = {schema.feature: tf.io.FixedLenFeature([], tf.string)}
+    spec |= _training_spec(schema) if training else {"label": tf.io.FixedLenFeature([], tf.int64)}
     if schema.modality == "text":
         table = vocabulary_table(data.root / "vocabulary.txt")
         tokens = model.input_shape[1]
@@ -165,7 +163,7 @@ def batches(
         inputs = _decoded(fields[schema.feature], schema)
         if schema.modality == "text":
             inputs = token_ids(inputs, table, tokens)
-        return inputs, fields[label]
+        return inputs, *(fields[name] for name in spec if name != schema.feature)
 
     rows = records(data, split, copy).take(-1 if examples is None else examples)
     return rows.batch(batch_size).map(parse, num_parallel_calls=2)
@@ -181,9 +179,9 @@ def training_batches(
     examples: int | None = None,
     beside: np.ndarray | None = None,
 ) -> tf.data.Dataset:
-    """Return shuffled ``(inputs, labels[, beside])`` batches of one training copy.
+    """Return shuffled ``(inputs, labels, weights[, beside])`` batches of one training copy.
 
-    Labels are ``int64[n]``, or ``float32[n, classes]`` where the dataset's are soft.
+    Labels and weights are what `batches` gives for training.
 
     Args:
         data: The dataset.
@@ -194,9 +192,8 @@ def training_batches(
         examples: Read only the first so many of the fixed order.
         beside: Array with one row per example read, in the fixed order, e.g. teacher logits.
     """
-    soft = data.schema.soft_labels
     rows = batches(
-        data, "train", model, copy=copy, batch_size=256, examples=examples, soft=soft
+        data, "train", model, copy=copy, batch_size=256, examples=examples, training=True
     ).unbatch()
     if beside is not None:
         stored = tf.data.Dataset.from_tensor_slices(beside)
@@ -211,6 +208,17 @@ def steps_per_epoch(data: Data, batch_size: int, examples: int | None, copy: int
     """Return how many batches `training_batches` yields."""
     available = data.examples("train", copy)
     return max(1, min(available, examples or available) // batch_size)
+
+
+def _training_spec(schema: ExampleSchema) -> dict[str, tf.io.FixedLenFeature]:
+    """Return the features of an example's label and weight, in that order."""
+    label = {"label": tf.io.FixedLenFeature([], tf.int64)}
+    if schema.soft_labels:
+        classes = len(schema.label_names)
+        label = {"soft_label": tf.io.FixedLenFeature([classes], tf.float32)}
+    # Without a default, an example that lacks the weight its schema promises is an error.
+    absent = None if schema.weights else 1.0
+    return label | {"weight": tf.io.FixedLenFeature([], tf.float32, default_value=absent)}
 
 
 def _shuffle_buffer(model: keras.Model) -> int:

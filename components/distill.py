@@ -59,8 +59,8 @@ def fit_with_teacher(
 def distillation_loss(temperature: float, alpha: float, smoothing: float) -> Loss:
     """Return ``alpha * T^2 * KL(teacher/T || student/T) + (1 - alpha) * cross-entropy``.
 
-    Its arguments are ``(logits, labels, teacher_logits)``; the factor ``T^2`` keeps the gradients
-    of both parts on one scale, whatever the temperature.
+    It is ``float32[N]`` of the arguments ``(logits, labels, teacher_logits)``; the factor ``T^2``
+    keeps the gradients of both parts on one scale, whatever the temperature.
     """
 
     def loss(logits, labels, teacher_logits):
@@ -69,6 +69,6 @@ def distillation_loss(temperature: float, alpha: float, smoothing: float) -> Los
         log_student = tf.nn.log_softmax(logits / temperature)
         divergence = tf.reduce_sum(soft * (log_soft - log_student), axis=-1)
         hard = smoothed_cross_entropy(logits, labels, smoothing)
-        return tf.reduce_mean(alpha * temperature**2 * divergence + (1 - alpha) * hard)
+        return alpha * temperature**2 * divergence + (1 - alpha) * hard
 
     return loss

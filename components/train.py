@@ -1,5 +1,6 @@
 """Training: the one loop all stages share, and the stage that trains on labels alone."""
 
+import functools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -47,12 +48,8 @@ def run(context: Context, config: TrainConfig) -> keras.Model:
 
 
 def label_loss(smoothing: float) -> Loss:
-    """Return cross-entropy of logits against labels, smoothed; arguments ``(logits, labels)``."""
-
-    def loss(logits, labels):
-        return tf.reduce_mean(smoothed_cross_entropy(logits, labels, smoothing))
-
-    return loss
+    """Return smoothed cross-entropy, ``float32[N]`` of the arguments ``(logits, labels)``."""
+    return functools.partial(smoothed_cross_entropy, smoothing=smoothing)
 
 
 def smoothed_cross_entropy(logits, labels, smoothing: float):
@@ -64,6 +61,16 @@ def smoothed_cross_entropy(logits, labels, smoothing: float):
     shares = labels if labels.dtype.is_floating else tf.one_hot(labels, classes)
     targets = shares * (1 - smoothing) + smoothing / classes
     return tf.nn.softmax_cross_entropy_with_logits(targets, logits)
+
+
+def weighted_mean(losses: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+    """Return the mean of ``float32[N]`` losses, each times its weight.
+
+    The sum is divided by N, not by the weights' sum: weights are 1 on average over the training
+    split, so the scale of the loss stays, and every batch is an unbiased sample of the weighted
+    whole.
+    """
+    return tf.reduce_mean(weights * losses)
 
 
 def fit(
@@ -80,7 +87,8 @@ def fit(
         model: Network that returns logits.
         context: Dataset, seed and progress.
         config: Epochs, batch size, optimizer and the rest.
-        loss: Called with ``(logits, labels)``, or ``(logits, labels, beside)``.
+        loss: Gives ``float32[N]`` for ``(logits, labels)``, or ``(logits, labels, beside)``.
+            What is minimised is its mean, each example's share scaled by its stored weight.
         beside: Gives for a copy the array that is read along with it (teacher logits).
 
     Raises:
@@ -88,8 +96,12 @@ def fit(
     """
     data = context.data
     copies = data.copies()[: config.copies]
-    steps = steps_per_epoch(data, config.batch_size, config.examples)
-    optimizer = _optimizer(config, steps * config.epochs)
+    order = [copies[epoch % len(copies)] for epoch in range(config.epochs)]
+    # Copies differ in length where classes were balanced or leaking copies dropped.
+    steps = sum(
+        steps_per_epoch(data, config.batch_size, config.examples, copy=copy) for copy in order
+    )
+    optimizer = _optimizer(config, steps)
     optimizer.build(model.trainable_variables)
     decay = [
         config.weight_decay if len(one.shape) > 1 and config.optimizer == "sgd" else 0.0
@@ -97,9 +109,9 @@ def fit(
     ]
 
     @tf.function(reduce_retracing=True)
-    def step(inputs, *targets):
+    def step(inputs, labels, weights, *more):
         with tf.GradientTape() as tape:
-            value = loss(model(inputs, training=True), *targets)
+            value = weighted_mean(loss(model(inputs, training=True), labels, *more), weights)
         variables = [one.value for one in model.trainable_variables]
         gradients = tape.gradient(value, variables)
         gradients = [
@@ -109,9 +121,8 @@ def fit(
         optimizer.apply(gradients, model.trainable_variables)
         return value
 
-    for epoch in range(config.epochs):
+    for epoch, copy in enumerate(order):
         started = time.monotonic()
-        copy = copies[epoch % len(copies)]
         rows = training_batches(
             data,
             model,

@@ -57,7 +57,7 @@ def recalibrate(model: keras.Model, data: Data, *, examples: int, seed: int) -> 
         seed=seed,
         examples=examples,
     )
-    for index, (inputs, _) in enumerate(rows):
+    for index, (inputs, *_) in enumerate(rows):
         for norm in norms:
             norm.momentum = index / (index + 1)  # a running mean over the batches so far
         model(tf.convert_to_tensor(inputs), training=True)

@@ -13,10 +13,15 @@ COUNTS = {"train": 600, "eval": 120, "test": 120}
 
 
 def write_dataset(root, schema, rows, *, survey, vocabulary=None):
-    """Write a dataset; ``rows`` maps (split, copy, slice) to [(key, label, value bytes)]."""
+    """Write a dataset; ``rows`` maps (split, copy, slice) to [(key, label, value bytes)].
+
+    A fourth item of a row is its weight.
+    """
     import tensorflow as tf
 
     def feature(value):
+        if isinstance(value, float):
+            return tf.train.Feature(float_list=tf.train.FloatList(value=[value]))
         if isinstance(value, bytes):
             return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
         return tf.train.Feature(int64_list=tf.train.Int64List(value=[int(value)]))
@@ -27,8 +32,9 @@ def write_dataset(root, schema, rows, *, survey, vocabulary=None):
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         kind = "GZIP" if path.endswith(".gz") else ""
         with tf.io.TFRecordWriter(str(root / path), kind) as writer:
-            for key, label, value in examples:
+            for key, label, value, *weight in examples:
                 fields = {"key": key, "copy": copy, "label": label, schema.feature: value}
+                fields |= dict(zip(["weight"], weight, strict=False))
                 example = tf.train.Example(
                     features=tf.train.Features(
                         feature={name: feature(one) for name, one in fields.items()}

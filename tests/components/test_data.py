@@ -26,7 +26,8 @@ def image_model(data):
 
 
 def read(rows):
-    inputs, labels = zip(*[(x.numpy(), y.numpy()) for x, y in rows], strict=True)
+    """Return inputs and labels; the weights of training rows are left out."""
+    inputs, labels = zip(*[(x.numpy(), y.numpy()) for x, y, *_ in rows], strict=True)
     return np.concatenate(inputs), np.concatenate(labels)
 
 
@@ -92,9 +93,10 @@ def test_what_is_stored_beside_stays_with_its_example(digits_dir):
         data, model, copy=0, batch_size=64, seed=3, beside=labels.astype(np.float32)
     )
 
-    for _, label, beside in rows:
+    for _, label, weights, beside in rows:
         assert label.shape == (64,)
         np.testing.assert_array_equal(label.numpy(), beside.numpy())
+        assert weights.numpy().tolist() == [1.0] * 64
 
 
 def test_a_limit_reads_the_first_of_the_fixed_order(digits_dir):

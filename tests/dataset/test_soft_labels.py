@@ -64,14 +64,15 @@ def test_training_reads_soft_labels_and_scoring_hard_ones(mixed):
     inputs = keras.Input(data.schema.image_shape, dtype="uint8")
     model = keras.Model(inputs, keras.layers.Dense(3)(keras.layers.Flatten()(inputs)))
     hard = np.concatenate([labels.numpy() for _, labels in batches(data, "train", model, copy=1)])
-    soft = [labels for _, labels in batches(data, "train", model, copy=1, soft=True)]
+    soft = [row[1] for row in batches(data, "train", model, copy=1, training=True)]
     assert hard.dtype == np.int64
     assert soft[0].shape[1] == 3
     fixed = np.concatenate(soft).sum(axis=0)
     shuffled = training_batches(data, model, copy=1, batch_size=len(hard), seed=1)
-    images, labels = next(iter(shuffled))
+    images, labels, weights = next(iter(shuffled))
     assert labels.numpy().sum(axis=0) == pytest.approx(fixed, abs=1e-4)
-    assert np.isfinite(float(label_loss(0.1)(model(images), labels)))
+    assert np.isfinite(label_loss(0.1)(model(images), labels)).all()
+    assert weights.numpy().tolist() == [1.0] * len(hard)
 
 
 def test_mixed_examples_can_be_replayed(mixed):
