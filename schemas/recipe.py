@@ -119,7 +119,7 @@ class Recipe:
     copies: Annotated[int, Field(ge=0, le=999, strict=True)] = 3
     slice_size: Annotated[int, Field(gt=0, le=1_000_000, strict=True)] = 2_000
     balance: Literal["oversample", "cap", "weights"] | None = None
-    leakage: Literal["off", "report", "drop"] = "off"
+    leakage: Literal["off", "report", "drop"] = "report"
     adversarial: AdversarialConfig | None = None
     on_bad_record: Literal["fail", "quarantine"] = "fail"
     refresh: RefreshConfig | None = None

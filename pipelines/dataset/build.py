@@ -158,7 +158,7 @@ def _merged(once: Any, job: Job, parts: Any) -> Any:
     """Return the one `Survey` of all slices."""
     totals = parts.totals | "Totals" >> beam.CombineGlobally(MergeTotals())
     groups = parts.hashes | "FindDuplicates" >> FindDuplicates()
-    pairs = parts.sketches | "FindNearDuplicates" >> FindNearDuplicates(job.schema.modality)
+    pairs = parts.sketches | "FindNearDuplicates" >> FindNearDuplicates(job)
     return once | "Survey" >> beam.Map(
         lambda plan, *found: conclude(plan.job, *found),
         beam.pvalue.AsSingleton(totals),

@@ -82,8 +82,9 @@ class Survey:
         return made
 
     def leakage(self, job: Job, leaks: Sequence[Leak]) -> dict[str, Any]:
-        """Return how many training examples resemble an eval or test example, and how many of
-        those; nothing where leakage is not looked for.
+        """Return how many training examples resemble eval or test examples, and how many of those.
+
+        Nothing where leakage is not looked for.
         """
         if job.leakage == "off":
             return {}

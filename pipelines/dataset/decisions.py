@@ -15,7 +15,7 @@ import numpy as np
 
 from pipelines.augment.context import Context
 from pipelines.dataset.balance import Balance
-from pipelines.dataset.near import Entries, Index
+from pipelines.dataset.near import Entries, Index, sketcher
 from pipelines.dataset.slices import Examples
 from schemas.canonical import sha256
 from schemas.features import Modality
@@ -122,7 +122,7 @@ def _index(modality: Modality, entries: Entries) -> Index:
     name = (modality, sha256(entries.sketches.tobytes()))
     if name not in _indexes:
         _indexes.clear()
-        _indexes[name] = Index.of(modality, entries)
+        _indexes[name] = Index.of(sketcher(modality), entries)
     return _indexes[name]
 
 

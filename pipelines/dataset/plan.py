@@ -144,8 +144,7 @@ def _fingerprint(
         "image": recipe.image.size and [recipe.image.size, recipe.image.fit],
         "text": recipe.text.store_tokens and [recipe.text.truncate, recipe.text.pad],
         "balance": recipe.balance,
-        "leakage": recipe.leakage != "off"
-        and [recipe.leakage, near.sketcher(recipe.modality).VERSION],
+        "leakage": recipe.leakage != "off" and [recipe.leakage, sketches],
         "adversarial": attack and attack.identity(),
         "schema_pbtxt": pbtxt,
     }

@@ -26,6 +26,8 @@ from schemas.text import OOV, tokens
 _BUCKETS = 64
 _SHOWN_GROUPS = 100
 _CHUNK = 256
+_BLOCK = 100_000
+"""Examples whose sketches are compared in one place, about."""
 
 Hashes = list[tuple[bytes, str, str]]
 
@@ -75,12 +77,12 @@ class Findings:
     Attributes:
         totals: What adds up.
         hashes: (content hash, split, key) of each example.
-        sketches: Its examples for the search of near-duplicates, by `near.spread`.
+        sketches: Its examples for the search of near-duplicates, by place (`near.spread`).
     """
 
     totals: Totals
     hashes: Hashes
-    sketches: dict[int, near.Part] = field(default_factory=dict)
+    sketches: dict[tuple[int, int], near.Entries] = field(default_factory=dict)
 
 
 def survey_slice(job: Job, data: SliceData) -> Findings:
@@ -103,7 +105,7 @@ def survey_slice(job: Job, data: SliceData) -> Findings:
     }
     totals.reference = [one for split, one in sketched.items() if split != "train"]
     entries = near.Entries.merged(list(sketched.values()))
-    return Findings(totals, hashes, near.spread(modality, entries))
+    return Findings(totals, hashes, near.spread(entries, _blocks(job)))
 
 
 def find_duplicates(hashes: Iterable[tuple[bytes, str, str]]) -> list[list[tuple[str, str]]]:
@@ -181,23 +183,22 @@ def by_bucket(hashes: Hashes) -> dict[int, Hashes]:
 
 
 class FindNearDuplicates(beam.PTransform):  # type: ignore[misc]
-    """``(part, sketches)`` of all slices to ``(pairs, candidates that were given up)`` of a part.
+    """``(place, entries)`` of all slices to ``(pairs, candidates given up)`` of each place."""
 
-    A pair may come from several parts.
-    """
-
-    def __init__(self, modality: Modality) -> None:
-        """Keep what the sketches are of."""
+    def __init__(self, job: Job) -> None:
+        """Keep what the sketches are of, and how many blocks they are compared in."""
         super().__init__()
-        self._modality = modality
+        self._sketcher = near.sketcher(job.schema.modality)
+        self._blocks = _blocks(job)
 
     def expand(self, pcoll: Any) -> Any:
         """Wire `near.find_pairs`."""
-        modality = self._modality
+        sketcher, blocks = self._sketcher, self._blocks
         return (
             pcoll
-            | "ByBand" >> beam.GroupByKey()
-            | "Pairs" >> beam.Map(lambda part: near.find_pairs(modality, list(part[1])))
+            | "ByPlace" >> beam.GroupByKey()
+            | "Pairs"
+            >> beam.Map(lambda place: near.find_pairs(sketcher, place[0], blocks, list(place[1])))
         )
 
 
@@ -220,6 +221,11 @@ def _duplicates_in_bucket(bucket: tuple[int, Iterable[Hashes]]) -> list[list[tup
 def _content_hash(value: np.ndarray | str) -> bytes:
     data = value.encode("utf-8") if isinstance(value, str) else np.ascontiguousarray(value).data
     return hashlib.sha256(data).digest()[:16]
+
+
+def _blocks(job: Job) -> int:
+    splits = {job.splits.train, job.splits.test} - {None}
+    return -(-sum(job.source.sizes[split] for split in splits if split) // _BLOCK)
 
 
 def _entries(modality: Modality, split: str, examples: Examples) -> near.Entries:
