@@ -182,6 +182,7 @@ def _cell(table: Table, row: Row, seed: int, work: Path) -> Cell:
     )
     epochs = max(1, round(table.config.epochs * row.share))
     return Cell(
+        name=f"{table.figure}: {row.name}, seed {seed}",
         dataset=build(plan_of_sample(sample, work / "datasets")),
         sample=sample,
         copies=row.copies,

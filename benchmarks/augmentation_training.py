@@ -38,6 +38,7 @@ class Cell:
     """One training.
 
     Attributes:
+        name: What progress calls it.
         dataset: Folder of the materialized dataset.
         sample: What it was built from.
         copies: Stored copies that the epochs cycle through; 0 for the originals alone.
@@ -46,6 +47,7 @@ class Cell:
         seed: Decides its weights and the order of the examples.
     """
 
+    name: str
     dataset: str
     sample: Sample
     copies: int
@@ -98,7 +100,8 @@ def train_cells(cells: Iterable[Cell], kept: Path, *, processes: int) -> list[Sc
     paths: list[Path] = []
     futures: dict[Path, Future[str]] = {}
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, mp_context=spawn, initializer=_prepare) as pool:
+    pool = ProcessPoolExecutor(processes, mp_context=spawn, initializer=_prepare)
+    try:
         for cell in cells:
             path = kept / f"{cell.key()}.json"
             paths.append(path)
@@ -107,6 +110,8 @@ def train_cells(cells: Iterable[Cell], kept: Path, *, processes: int) -> list[Sc
                 futures[path].add_done_callback(_show)
         for future in futures.values():
             future.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
     return [Score(**json.loads(path.read_text("utf-8"))["score"]) for path in paths]
 
 
@@ -127,17 +132,9 @@ def _prepare() -> None:
 
 def _train_and_keep(cell: Cell, path: str) -> str:
     score = train(cell)
-    name = _name(cell)
-    content = {"cell": name, "score": dataclasses.asdict(score)}
+    content = {"cell": cell.name, "score": dataclasses.asdict(score)}
     write_atomic(path, (json.dumps(content, indent=1) + "\n").encode("utf-8"))
-    return f"{name}  test {score.test:.4f}  eval {score.eval:.4f}  {score.seconds:.0f} s"
-
-
-def _name(cell: Cell) -> str:
-    sample = cell.sample
-    copies = "online" if cell.online else f"{cell.copies} copies"
-    policy = json.dumps(sample.policy)[:60]
-    return f"{sample.recipe} {sample.train}  {policy}  {copies}  seed {cell.seed}"
+    return f"{cell.name}: test {score.test:.4f}, eval {score.eval:.4f}, {score.seconds:.0f} s"
 
 
 def train(cell: Cell) -> Score:
@@ -215,7 +212,7 @@ def _fit(model: keras.Model, epochs: Iterator[tuple[np.ndarray, np.ndarray]], ce
     @tf.function(reduce_retracing=True)
     def step(inputs: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape() as tape:
-            value = loss(model(inputs, training=True), labels)
+            value = tf.reduce_mean(loss(model(inputs, training=True), labels))
         variables = [one.value for one in model.trainable_variables]
         gradients = [
             gradient + decay * variable if decay else gradient
@@ -234,5 +231,5 @@ def _fit(model: keras.Model, epochs: Iterator[tuple[np.ndarray, np.ndarray]], ce
         values = [step(tf.constant(inputs[rows]), tf.constant(labels[rows])) for rows in chosen]
         mean = float(np.mean([one.numpy() for one in values]))
         if not np.isfinite(mean):
-            raise FailedError(f"{_name(cell)}: the loss became {mean} in epoch {epoch + 1}")
+            raise FailedError(f"{cell.name}: the loss became {mean} in epoch {epoch + 1}")
     return mean

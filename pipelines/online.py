@@ -122,8 +122,8 @@ def _check(job: Job, decisions: Decisions | None) -> None:
     asks = "policy" if "ngrams" in job.policy.needs() else asks
     if asks and decisions is None:
         raise InputError(
-            "copies depend on the survey of the whole dataset; pass decisions=, those of a "
-            "materialized one (pipelines.dataset.lookup).",
+            "copies depend on the survey of the whole dataset; pass decisions=, from a "
+            "materialized one: Decisions.from_files (pipelines.dataset.decisions).",
             path=(asks,),
         )
 

@@ -1,8 +1,11 @@
 """Epoch k inside tf.data is copy k of the dataset, on real bytes."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from pipelines.dataset.decisions import DECISIONS, LANGUAGE_MODELS, Decisions
 from pipelines.dataset.images import decode_image
 from pipelines.dataset.materialize import materialize
 from pipelines.dataset.plan import make_plan
@@ -36,6 +39,7 @@ def digits(**changes):
         "copies": 2,
         "slice_size": 700,  # 700 + 700 + 397
         "seed": 3,
+        "leakage": "off",
     }
     return parse_recipe(content | changes, origin="test recipe")
 
@@ -48,6 +52,14 @@ def stored(outcome, copy):
         with open(f"{outcome.path}/{shard.path}", "rb") as file:
             rows += [decode_example(record) for record in read_shard(file.read(), shard.path)]
     return rows
+
+
+def settled(outcome):
+    """Return the decisions of a materialized dataset."""
+    root = Path(outcome.path)
+    found = {name: root / name for name in (DECISIONS, LANGUAGE_MODELS)}
+    content = {name: path.read_bytes() for name, path in found.items() if path.is_file()}
+    return Decisions.from_files(content, ())
 
 
 def epoch(source, number):
@@ -79,12 +91,36 @@ def test_epoch_k_of_texts_is_copy_k(tmp_path):
         {"train": [text_records(TEXTS)], "test": [text_records(TEXTS[:3])]},
         shape=None,
     )
-    recipe = tfds_recipe(tmp_path / "tfds", modality="text", policy=EDITS, slice_size=7)
+    recipe = tfds_recipe(
+        tmp_path / "tfds", modality="text", policy=EDITS, slice_size=7, leakage="off"
+    )
     plan = make_plan(parsed(recipe), str(tmp_path / "out"))
     outcome = materialize(plan)
     source = Online(plan, hold=False)
     for copy in range(2):
         assert_same(epoch(source, copy), stored(outcome, copy), "text", lambda text: text)
+
+
+def test_balanced_classes_and_language_models_follow_the_decisions_of_the_survey(tmp_path):
+    balanced = make_plan(digits(policy=IMAGE_POLICIES["classic"], balance="cap"), str(tmp_path))
+    outcome = materialize(balanced)
+    online = epoch(Online(balanced, settled(outcome)), 1)
+    assert_same(online, stored(outcome, 1), "image", lambda png: decode_image(png, 3))
+
+    words = ("slow", "quick", "warm", "cold", "long", "short")
+    plots = [
+        f"The plot was {a} and the end was {b}. It had a {b} part." for a in words for b in words
+    ]
+    texts = [text_records(plots)]
+    write_tfds(tmp_path / "tfds", {"train": texts, "test": texts}, shape=None)
+    policy = {"slots": ["generate_sentence"]}
+    recipe = tfds_recipe(
+        tmp_path / "tfds", modality="text", policy=policy, slice_size=7, leakage="off"
+    )
+    generated = make_plan(parsed(recipe), str(tmp_path / "out"))
+    outcome = materialize(generated)
+    online = epoch(Online(generated, settled(outcome)), 1)
+    assert_same(online, stored(outcome, 1), "text", lambda text: text)
 
 
 def test_every_epoch_is_drawn_afresh_and_again_the_same(tmp_path):
