@@ -71,6 +71,10 @@ class BuildSlices(beam.DoFn):  # type: ignore[misc]
         self._examples = Metrics.counter("refinery", "examples")
         self._bytes = Metrics.counter("refinery", "bytes")
 
+    def setup(self) -> None:
+        """Check the worker once."""
+        self._job.check_resources()
+
     def process(
         self, element: tuple[SliceTask, SliceTask | None], decisions: Decisions | None = None
     ) -> Iterator[Any]:

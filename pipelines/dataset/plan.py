@@ -113,6 +113,7 @@ def _plan(file: RecipeFile, output_root: str) -> Plan:
         balance=recipe.balance,
         copies=_copies(recipe, policy),
         attack=attack,
+        resources=policy_identity["resources"],
     )
     tasks = plan_tasks(source, recipe.splits, copies=job.copies, slice_size=recipe.slice_size)
     return Plan(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,6 +41,7 @@ class Job:
         balance: How the classes of the training split end level.
         copies: Augmented copies.
         attack: What perturbs the augmented images.
+        resources: Digests of the corpora that the policy's output depends on, as planned.
     """
 
     output: str
@@ -57,6 +59,21 @@ class Job:
     balance: str | None = None
     copies: int = 0
     attack: Attack | None = None
+    resources: Mapping[str, str] = field(default_factory=dict)
+
+    def check_resources(self) -> None:
+        """Refuse a machine whose corpora are not those that the job was planned with.
+
+        Raises:
+            InputError: A corpus is missing there, or is another one.
+        """
+        here = self.policy.resources()
+        for name, planned in self.resources.items():
+            if here.get(name) != planned:
+                raise InputError(
+                    f"{name} on this worker is not the one that the job was planned with; "
+                    "install the same corpus on all machines."
+                )
 
     @property
     def needs_survey(self) -> bool:

@@ -1,6 +1,8 @@
 """Which split a record belongs to, which shards a slice gives, and what is in them."""
 
+import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,11 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.dataset.images import decode_image
+from pipelines.dataset.materialize import materialize
+from pipelines.dataset.plan import make_plan
 from pipelines.dataset.records import decode_example, read_shard
 from pipelines.dataset.slices import plan_tasks, shard_path, split_of
 from pipelines.dataset.sources.digits import DigitsSource, upscale
+from schemas.errors import InputError
 from schemas.features import ExampleSchema
-from schemas.recipe import Splits
+from schemas.recipe import Splits, load_recipe
 
 WITH_TEST = Splits()
 WITHOUT_TEST = Splits(test=None)
@@ -186,3 +191,12 @@ def test_reviews_are_stored_as_they_are(reviews_dataset):
 
     records = ReviewsSample().read("train", 0, 100)
     assert found == {one.key: (one.value, one.label) for one in records}
+
+
+def test_a_worker_with_another_corpus_is_refused(tmp_path):
+    plan = make_plan(load_recipe("digits"), str(tmp_path))
+    plan.job.check_resources()
+    job = dataclasses.replace(plan.job, resources={"wordnet": "of another release"})
+    with pytest.raises(InputError, match="wordnet on this worker is not the one .* same corpus"):
+        materialize(dataclasses.replace(plan, job=job))
+    assert not Path(plan.job.output, "manifest.json").exists()
