@@ -15,10 +15,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from components.tokens import Reading, vocabulary_table
 from schemas.errors import InputError
 from schemas.features import ExampleSchema
 from schemas.manifest import ShardInfo, load_manifest
-from schemas.text import BREAK_PATTERN, OOV_ID, PADDING, SEPARATOR_PATTERN
 
 SHUFFLE_EXAMPLES = 20_000
 SHUFFLE_BYTES = 256 << 20
@@ -99,39 +99,6 @@ def inputs_of(examples: tf.Tensor, schema: ExampleSchema) -> tf.Tensor:
     return _decoded(tf.io.parse_example(examples, spec)[schema.feature], schema)
 
 
-def token_ids(texts: tf.Tensor, table: Any, tokens: int) -> tf.Tensor:
-    """Turn texts ``string[N]`` into ids ``int32[N, tokens]`` by the rule of `schemas.text`.
-
-    Args:
-        texts: UTF-8 documents.
-        table: Lookup table from word to line number of the vocabulary (see `vocabulary_table`).
-        tokens: Words read of each document; shorter ones are padded with 0.
-    """
-    words = tf.strings.split(standardized(texts), " ")
-    words = tf.ragged.boolean_mask(words, words != PADDING)[:, :tokens]
-    ids = tf.ragged.map_flat_values(table.lookup, words)
-    return tf.cast(ids.to_tensor(0, shape=[None, tokens]), tf.int32)
-
-
-def standardized(texts: tf.Tensor) -> tf.Tensor:
-    """Apply the standardisation of `schemas.text` to ``string[N]`` inside a graph."""
-    broken = tf.strings.regex_replace(texts, BREAK_PATTERN, " ")
-    return tf.strings.regex_replace(tf.strings.lower(broken), SEPARATOR_PATTERN, " ")
-
-
-def vocabulary_table(path: str | Path) -> tf.lookup.StaticHashTable:
-    """Return the lookup table of a vocabulary file: line *n* has id *n* + 1, other words 1."""
-    lines = tf.lookup.TextFileInitializer(
-        str(path),
-        tf.string,
-        tf.lookup.TextFileIndex.WHOLE_LINE,
-        tf.int64,
-        tf.lookup.TextFileIndex.LINE_NUMBER,
-        delimiter="\n",
-    )
-    return _OneBased(tf.lookup.StaticHashTable(lines, OOV_ID - 1))
-
-
 def batches(
     data: Data,
     split: str,
@@ -156,13 +123,13 @@ def batches(
     spec |= _training_spec(schema) if training else {"label": tf.io.FixedLenFeature([], tf.int64)}
     if schema.modality == "text":
         table = vocabulary_table(data.root / "vocabulary.txt")
-        tokens = model.input_shape[1]
+        reading = Reading.of(model)
 
     def parse(serialized):
         fields = tf.io.parse_example(serialized, spec)
         inputs = _decoded(fields[schema.feature], schema)
         if schema.modality == "text":
-            inputs = token_ids(inputs, table, tokens)
+            inputs = reading.ids(inputs, table)
         return inputs, *(fields[name] for name in spec if name != schema.feature)
 
     rows = records(data, split, copy).take(-1 if examples is None else examples)
@@ -185,7 +152,7 @@ def training_batches(
 
     Args:
         data: The dataset.
-        model: The network to feed (it decides the length of token ids).
+        model: The network to feed (it decides how texts become token ids).
         copy: Stored copy to read.
         batch_size: Examples of a batch; a smaller rest is left out of this epoch.
         seed: Decides the order.
@@ -260,14 +227,3 @@ def _read(path: Path) -> str:
             f"{path}: a dataset needs this file, which cannot be read ({error.strerror}): "
             "materialize the recipe again"
         ) from error
-
-
-class _OneBased(tf.Module):
-    """A table of line numbers whose lookup counts from 1, leaving 0 to padding."""
-
-    def __init__(self, table: tf.lookup.StaticHashTable) -> None:
-        super().__init__()
-        self.table = table
-
-    def lookup(self, words: tf.Tensor) -> tf.Tensor:
-        return self.table.lookup(words) + 1

@@ -7,8 +7,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from components.data import Data, batches, inputs_of, records, token_ids, vocabulary_table
-from components.models.text import KnownWords
+from components.data import Data, batches, inputs_of, records
+from components.tokens import Reading, vocabulary_table
 from schemas.errors import FailedError
 
 TOLERANCE = 1e-5
@@ -31,15 +31,15 @@ def _export(model: keras.Model, data: Data, folder: Path, temporary: Path) -> No
     module = tf.Module()
     module.weights = [weight.value for weight in model.variables]
     if schema.modality == "text":
-        module.table = vocabulary_table(_vocabulary_file(model, data, temporary))
-        tokens = model.input_shape[1]
+        reading = Reading.of(model)
+        module.table = vocabulary_table(_vocabulary_file(reading, data, temporary))
         raw = tf.TensorSpec([None], tf.string, name="texts")
     else:
         raw = tf.TensorSpec([None, *schema.image_shape], tf.uint8, name="images")
 
     def answer(inputs):
         if schema.modality == "text":
-            inputs = token_ids(inputs, module.table, tokens)
+            inputs = reading.ids(inputs, module.table)
         logits = model(inputs, training=False)
         return {"probabilities": tf.nn.softmax(logits), "logits": logits}
 
@@ -77,10 +77,9 @@ def check_export(model: keras.Model, data: Data, folder: str | Path, *, examples
         )
 
 
-def _vocabulary_file(model: keras.Model, data: Data, folder: Path) -> Path:
+def _vocabulary_file(reading: Reading, data: Data, folder: Path) -> Path:
     """Write the lines that the network knows, so that no unused word ships."""
-    known = [layer.vocabulary for layer in model.layers if isinstance(layer, KnownWords)]
-    lines = data.vocabulary[: max(known)] if known else data.vocabulary
+    lines = data.vocabulary[: reading.vocabulary]
     path = folder / "vocabulary.txt"
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path

@@ -36,7 +36,10 @@ class TextModel:
     """Average of word embeddings, with hashed bigrams where ``bigrams`` counts buckets.
 
     ``vocabulary`` counts the kept lines of ``vocabulary.txt`` (``<OOV>`` included), ``tokens``
-    the first words of a document that are read.
+    the words of a document that are read: its first (``truncate: head``) or its last (``tail``).
+    ``pad`` is the side on which a shorter document is filled up. They mean what they mean in a
+    recipe's ``text:`` section: set alike, and with the whole vocabulary, the model reads the very
+    ids that ``store_tokens`` stores.
     """
 
     family: Literal["text_embedding"] = "text_embedding"
@@ -44,6 +47,8 @@ class TextModel:
     vocabulary: Annotated[int, Field(ge=2)] = 10_000
     bigrams: Annotated[int, Field(ge=0)] = 0
     tokens: Positive = 400
+    truncate: Literal["head", "tail"] = "head"
+    pad: Literal["left", "right"] = "right"
 
 
 MODEL_FAMILIES = {"image_resnet": ImageModel, "text_embedding": TextModel}

@@ -44,7 +44,7 @@ def token_ids(
 ) -> NDArray[np.int64]:
     """Return the token ids of a text, ``int64[length]``.
 
-    With the defaults these are the ids that the serving model computes.
+    A served model with the same settings computes the same ids.
 
     Args:
         text: Any text.

@@ -9,26 +9,10 @@ from keras import layers, ops
 
 from components.data import Data
 from components.prune.walk import passes_channels
+from components.tokens import KnownWords
 from schemas.errors import InputError
 from schemas.refresh import TextModel
-from schemas.text import OOV_ID, PADDING_ID
-
-
-@keras.saving.register_keras_serializable("beam_refinery")
-class KnownWords(layers.Layer):
-    """Turn the ids of words beyond a cut vocabulary into the out-of-vocabulary id."""
-
-    def __init__(self, vocabulary: int, **kwargs) -> None:
-        super().__init__(**kwargs)
-        self.vocabulary = vocabulary
-
-    def call(self, ids):
-        """Map ``int32[N, T]`` to ids of at most ``vocabulary`` (line number plus one)."""
-        return ops.where(ids > self.vocabulary, OOV_ID, ids)
-
-    def get_config(self) -> dict:
-        """Return what `__init__` takes."""
-        return {**super().get_config(), "vocabulary": self.vocabulary}
+from schemas.text import PADDING_ID
 
 
 @keras.saving.register_keras_serializable("beam_refinery")
@@ -44,7 +28,8 @@ class HashedBigrams(layers.Layer):
         first, second = ids[:, :-1], ids[:, 1:]
         mixed = ops.cast(first, "int64") * 1_000_003 + ops.cast(second, "int64") * 7_919
         pairs = ops.cast(mixed % self.buckets, "int32") + 1
-        return ops.where(second == PADDING_ID, PADDING_ID, pairs)
+        padding = ops.logical_or(first == PADDING_ID, second == PADDING_ID)
+        return ops.where(padding, PADDING_ID, pairs)
 
     def get_config(self) -> dict:
         """Return what `__init__` takes."""
@@ -72,7 +57,8 @@ def build(options: TextModel, data: Data) -> keras.Model:
         raise InputError(f"model.tokens must be at least 2, not {options.tokens}")
     vocabulary = min(options.vocabulary, len(data.vocabulary))
     inputs = keras.Input((options.tokens,), dtype="int32", name="token_ids")
-    words = KnownWords(vocabulary, name="known_words")(inputs)
+    known = KnownWords(vocabulary, options.truncate, options.pad, name="known_words")
+    words = known(inputs)
     x = layers.Embedding(vocabulary + 1, options.width, name="words")(words)
     x = MeanOfWords(name="mean_of_words")(x, words)
     if options.bigrams:

@@ -10,12 +10,10 @@ from hypothesis import strategies as st
 from components.data import (
     batches,
     open_dataset,
-    standardized,
     steps_per_epoch,
-    token_ids,
     training_batches,
-    vocabulary_table,
 )
+from components.tokens import standardized, token_ids, vocabulary_table
 from schemas.errors import InputError
 from schemas.text import tokens
 
