@@ -121,7 +121,7 @@ def _show(future: Future[str]) -> None:
 
 
 def _prepare() -> None:
-    """One thread per training, so that no more than the processes compete, and equal results."""
+    """Give a training one thread: equal results, and no more of them compete than processes."""
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     import tensorflow as tf
 
@@ -200,7 +200,7 @@ def _fit(model: keras.Model, epochs: Iterator[tuple[np.ndarray, np.ndarray]], ce
     optimizer: Any = (
         keras.optimizers.SGD(rate, momentum=0.9, nesterov=True)
         if config.optimizer == "sgd"
-        else keras.optimizers.Adam(rate)
+        else keras.optimizers.Adam(rate, weight_decay=config.weight_decay or None)
     )
     optimizer.build(model.trainable_variables)
     decayed = [
