@@ -19,7 +19,7 @@ def export(model: keras.Model, data: Data, folder: str | Path) -> None:
 
     Signatures, both answering ``probabilities`` and ``logits`` (``float32[N, classes]``):
     ``serving_default`` takes ``examples: string[N]`` (serialized tf.train.Example as stored);
-    ``raw`` takes ``images: uint8[N, H, W, C]`` or ``texts: string[N]`` (UTF-8).
+    ``raw`` takes ``images: uint8[N, H, W, C]`` or ``texts: string[N]`` (UTF-8). N may be 0.
     """
     with tempfile.TemporaryDirectory() as temporary:
         _export(model, data, Path(folder), Path(temporary))
@@ -40,7 +40,7 @@ def _export(model: keras.Model, data: Data, folder: Path, temporary: Path) -> No
     def answer(inputs):
         if schema.modality == "text":
             inputs = reading.ids(inputs, module.table)
-        logits = model(inputs, training=False)
+        logits = _answered(model, inputs)
         return {"probabilities": tf.nn.softmax(logits), "logits": logits}
 
     answer_raw = tf.function(answer, input_signature=[raw])
@@ -55,6 +55,17 @@ def _export(model: keras.Model, data: Data, folder: Path, temporary: Path) -> No
         signatures={"serving_default": answer_examples, "raw": answer_raw},
         options=tf.saved_model.SaveOptions(experimental_debug_stripper=True),
     )
+
+
+def _answered(model: keras.Model, inputs: tf.Tensor) -> tf.Tensor:
+    """Return logits ``float32[N, classes]`` of any number of inputs, none included.
+
+    TensorFlow's fused convolutions fail on an empty batch: it gets one row of zeros meanwhile.
+    """
+    rows = tf.shape(inputs)[0]
+    added = tf.cast(rows == 0, tf.int32)
+    filled = tf.pad(inputs, [[0, added]] + [[0, 0]] * (len(inputs.shape) - 1))
+    return model(filled, training=False)[:rows]
 
 
 def check_export(model: keras.Model, data: Data, folder: str | Path, *, examples: int = 64) -> None:
