@@ -22,6 +22,7 @@ from components import distill, finetune, train
 from components.data import Data, open_dataset
 from components.evaluate import KERAS_FILE, SERVING_FOLDER, evaluate, saved_model_size
 from components.export import check_export, export
+from components.models import input_record
 from components.prune import stage as prune
 from components.train import Context
 from schemas.errors import InputError, unknown_name
@@ -118,6 +119,7 @@ def run_stage(
         "dataset": data.digest,
         "base": _digest_of(base),
         "teacher": _digest_of(teacher),
+        "inputs": input_record(model, data),
         "accuracy_before": before,
         **_scores(model, data),
         "notes": context.notes,

@@ -24,11 +24,17 @@ Positive = Annotated[int, Field(gt=0)]
 
 @dataclass(frozen=True, config=_STRICT, kw_only=True)
 class ImageModel:
-    """Residual network on a 4x4 stride-2 stem: widths ``width``, ``2*width``, ``4*width``."""
+    """Residual network on a 4x4 stride-2 stem: widths ``width``, ``2*width``, ``4*width``.
+
+    ``preprocessing`` is done inside the network, so that it is served with it: ``standardize``
+    subtracts each channel's mean over the training split and divides by its deviation (both of
+    ``survey.json``), ``normalize`` divides by 255.
+    """
 
     family: Literal["image_resnet"] = "image_resnet"
     width: Positive = 32
     blocks: Positive = 1
+    preprocessing: Literal["standardize", "normalize"] = "standardize"
 
 
 @dataclass(frozen=True, config=_STRICT, kw_only=True)

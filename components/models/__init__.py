@@ -1,9 +1,13 @@
 """The networks a stage can build, one module per family of `schemas.refresh.MODEL_FAMILIES`."""
 
+import dataclasses
+from typing import Any
+
 import keras
 
 from components.data import Data
 from components.models import image, text
+from components.tokens import Reading
 from schemas.errors import InputError
 from schemas.refresh import ImageModel, TextModel
 
@@ -22,3 +26,10 @@ def build_model(options: ImageModel | TextModel, data: Data) -> keras.Model:
         f"the model family must suit the dataset's modality; {options.family} does not take "
         f"{data.schema.modality} examples: set refresh.model to the family for them"
     )
+
+
+def input_record(model: keras.Model, data: Data) -> dict[str, Any] | None:
+    """Return how a network prepares its inputs, for the record: all that serving it depends on."""
+    if data.schema.modality == "text":
+        return dataclasses.asdict(Reading.of(model))
+    return image.preprocessing(model)

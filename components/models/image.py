@@ -5,6 +5,8 @@ convolutions are what makes ResNets slow on a CPU. Blocks are pre-addition basic
 He et al., "Deep Residual Learning for Image Recognition" (2015).
 """
 
+from typing import Any
+
 import keras
 from keras import layers
 
@@ -12,26 +14,26 @@ from components.data import Data
 from schemas.errors import InputError
 from schemas.refresh import ImageModel
 
+PREPROCESSING = "normalize"
+"""Name of the layer that scales the channels, whichever way."""
+
 
 def build(options: ImageModel, data: Data) -> keras.Model:
     """Build the network for ``uint8[N, H, W, C]`` images of any size.
 
-    Channels are normalised inside by the training split's mean and deviation of the survey, so
-    that serving needs no preprocessing of its own.
+    Channels are scaled inside (`ImageModel.preprocessing`), so that serving needs no
+    preprocessing of its own.
+
+    Raises:
+        InputError: the survey does not hold the statistics of every channel.
     """
     shape = tuple(data.schema.image_shape)
-    means, deviations = data.survey["channel_mean"], data.survey["channel_std"]
-    if len(means) != shape[-1] or len(deviations) != shape[-1]:
-        raise InputError(
-            f"survey.json must hold one channel_mean and channel_std per channel ({shape[-1]}), "
-            f"not {means} and {deviations}: materialize the dataset again"
-        )
-    deviations = [max(one, 1.0) for one in deviations]
+    means, deviations = _scaling(options, data)
     inputs = keras.Input(shape, dtype="uint8", name="images")
     x = layers.Rescaling(
         [1 / one for one in deviations],
         [-mean / one for mean, one in zip(means, deviations, strict=True)],
-        name="normalize",
+        name=PREPROCESSING,
     )(inputs)
     x = _convolution(x, options.width, "stem", kernel=4, strides=2)
     x = layers.ReLU(name="stem_relu")(x)
@@ -42,6 +44,36 @@ def build(options: ImageModel, data: Data) -> keras.Model:
     x = layers.GlobalAveragePooling2D(name="pool")(x)
     logits = layers.Dense(len(data.schema.label_names), name="logits")(x)
     return keras.Model(inputs, logits, name=options.family)
+
+
+def preprocessing(model: keras.Model) -> dict[str, Any] | None:
+    """Return what a network does to each channel first: ``(x - channel_mean) / channel_std``.
+
+    Read from the network itself, so that it holds for one that was trained on another dataset.
+    None for a network that does nothing of the kind.
+    """
+    layer = next((one for one in model.layers if one.name == PREPROCESSING), None)
+    if layer is None:
+        return None
+    pairs = list(zip(layer.scale, layer.offset, strict=True))
+    return {
+        "channel_mean": [round(-offset / scale, 6) + 0.0 for scale, offset in pairs],
+        "channel_std": [round(1 / scale, 6) for scale, _ in pairs],
+    }
+
+
+def _scaling(options: ImageModel, data: Data) -> tuple[list[float], list[float]]:
+    """Return what is subtracted from each channel, and what it is divided by."""
+    channels = data.schema.image_shape[-1]
+    if options.preprocessing == "normalize":
+        return [0.0] * channels, [255.0] * channels
+    means, deviations = data.survey["channel_mean"], data.survey["channel_std"]
+    if len(means) != channels or len(deviations) != channels:
+        raise InputError(
+            f"survey.json must hold one channel_mean and channel_std per channel ({channels}), "
+            f"not {means} and {deviations}: materialize the dataset again"
+        )
+    return means, [max(one, 1.0) for one in deviations]
 
 
 def _convolution(x, width: int, name: str, *, kernel: int = 3, strides: int = 1):

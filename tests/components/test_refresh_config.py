@@ -67,6 +67,12 @@ def test_config_survives_json():
         (("stages", 0, "config", "epoch"), 3, None, "unknown key.*epochs"),
         (("stages", 0, "config", "model"), {"widt": 3}, None, "unknown key.*width"),
         (("stages", 0, "config", "model"), 3, None, "dictionary"),
+        (
+            ("stages", 0, "config", "model"),
+            {"preprocessing": "standardise"},
+            ("stages", 0, "config", "model", "preprocessing"),
+            "'standardize' or 'normalize', not 'standardise'",
+        ),
         (("profiles", "smoke", "stages", "teacher"), {"epochs": -1}, None, "greater than or equal"),
         (("profiles", "smoke", "stages", "teachr"), {}, None, "must name a stage"),
         (("profiles", "smoke", "thresholds"), {"bytes": -1}, None, "greater than 0"),
@@ -86,3 +92,13 @@ def test_mistakes_are_located(path, value, loc, match):
 
     found = caught.value.errors()[0]["loc"]
     assert found[: len(loc or path)] == (loc or path)
+
+
+def test_options_of_a_text_model_are_those_of_a_recipe():
+    model = {"family": "text_embedding", "truncate": "tail", "pad": "left"}
+    options = parse_config("train", {"model": model}).model
+
+    assert (options.truncate, options.pad) == ("tail", "left")
+    for key in ("truncate", "pad"):
+        with pytest.raises(ValidationError, match="Input should be"):
+            parse_config("train", {"model": {**model, key: "middle"}})
