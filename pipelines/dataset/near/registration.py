@@ -1,0 +1,110 @@
+"""One step of image registration: how well does one window explain another?
+
+B. D. Lucas and T. Kanade, "An Iterative Image Registration Technique with an Application to Stereo
+Vision", 1981: what a small movement does to an image is linear in its derivatives.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+_UNIT = 8  # band-passed levels are in eighths
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How references explain queries.
+
+    Attributes:
+        share: Explained share of the query's energy (adjusted R squared).
+        gain: Contrast of the query, reference = 1.
+        moves: Cells moved, [M, 2].
+        growth: Magnification less 1.
+        energy: Mean square of the query's band-passed window, grey levels squared.
+    """
+
+    share: Array
+    gain: Array
+    moves: Array
+    growth: Array
+    energy: Array
+
+
+def fit(query: Array, reference: Array) -> Fit:
+    """Fit windows uint8[M, K, K] by the reference's and what small changes add to it.
+
+    These are its two derivatives (movement), growth, and two second derivatives (blur, and what a
+    movement by half a cell does to fine detail). All sums are of integers below 2**53, and the
+    elimination goes element by element.
+    """
+    inner = query.shape[1] - 2
+    target = _band_passed(query)[:, 1:-1, 1:-1]
+    seen = _band_passed(reference)
+    middle = seen[:, 1:-1, 1:-1]
+    above, below = seen[:, :-2, 1:-1], seen[:, 2:, 1:-1]
+    before, after = seen[:, 1:-1, :-2], seen[:, 1:-1, 2:]
+    down, right = below - above, after - before  # twice the derivatives
+    centred = 2 * np.arange(inner) - (inner - 1)  # twice the distance
+    growth = down * centred[:, None] + right * centred
+    blur = above + below + before + after - 4 * middle
+    twist = seen[:, 2:, 2:] + seen[:, :-2, :-2] - seen[:, 2:, :-2] - seen[:, :-2, 2:]
+    planes = np.stack([middle, down, right, growth, blur, twist, target], 1)
+    planes = planes.reshape(len(query), 7, -1).astype(np.float64)
+    sums = planes @ planes.transpose(0, 2, 1)
+    solved = _solved(sums[:, :6].copy())
+    explained = sum(solved[:, i] * sums[:, i, 6] for i in range(6))
+    energy = sums[:, 6, 6]
+    # Adjusted R squared. The energy may lie in a few cells (a plane in the sky), which six
+    # regressors fit by chance: cells count by their share of it (participation ratio).
+    cells = energy**2 / np.maximum((planes[:, 6] ** 4).sum(1), 1.0)
+    unexplained = np.clip(1 - explained / np.maximum(energy, 1.0), 0, 1)
+    unexplained *= cells / np.maximum(cells - 6, 1)
+    gain = solved[:, 0]
+    unit = np.where(gain == 0, 1e-9, gain)
+    return Fit(
+        share=np.round(1 - unexplained, 4),
+        gain=gain,
+        moves=2 * solved[:, 1:3] / unit[:, None],
+        growth=4 * solved[:, 3] / unit,
+        energy=energy / (_UNIT**2 * target[0].size),
+    )
+
+
+def _solved(system: Array) -> Array:
+    """Solve normal equations float64[M, K, K + 1], right-hand side last; changes its argument."""
+    size = system.shape[1]
+    solved = np.zeros(system.shape[:2])
+    for i in range(size):
+        system[:, i, i] += 1e-3
+        for j in range(i + 1, size):
+            factor = system[:, j, i] / system[:, i, i]
+            system[:, j, i:] -= factor[:, None] * system[:, i, i:]
+    for i in reversed(range(size)):
+        rest = system[:, i, size].copy()
+        for j in range(i + 1, size):
+            rest -= system[:, i, j] * solved[:, j]
+        solved[:, i] = rest / system[:, i, i]
+    return solved
+
+
+def _band_passed(windows: Array) -> Array:
+    """Return int32[M, K, K]: smoothed by [1 2 1]/4 each way less the 5x5 mean, in eighths."""
+    width = windows.shape[1]
+    padded = np.pad(windows.astype(np.int32), ((0, 0), (2, 2), (2, 2)), mode="edge")
+    inner = padded[:, 1:-1, 1:-1]
+    smooth = inner[:, :-2] + 2 * inner[:, 1:-1] + inner[:, 2:]
+    smooth = smooth[:, :, :-2] + 2 * smooth[:, :, 1:-1] + smooth[:, :, 2:]
+    mean: Array = padded[:, :width].copy()
+    for i in range(1, 5):
+        mean += padded[:, i : i + width]
+    padded, mean = mean, mean[:, :, :width].copy()
+    for i in range(1, 5):
+        mean += padded[:, :, i : i + width]
+    band: Array = (25 * smooth - 16 * mean) * _UNIT // 400
+    return band
