@@ -1,8 +1,9 @@
 """Package beam-refinery: what a Beam worker needs, and the extras for the rest.
 
 The plain install holds no TensorFlow program of ours and no TFX, so that a worker started by
-Dataflow's ``--setup_file`` is small. ``[tfx]`` adds training and the refresh pipeline, ``[dev]``
-the tools of a developer. ``requirements.lock`` pins all three (``scripts/lock.sh`` renews it).
+Dataflow's ``--setup_file`` is small. ``[tfx]`` adds training and the refresh pipeline,
+``[translation]`` back-translation by CTranslate2 models, ``[dev]`` the tools of a developer and
+``[translation]``. ``requirements.lock`` pins all of them (``scripts/lock.sh`` renews it).
 """
 
 from setuptools import find_packages, setup
@@ -31,7 +32,12 @@ TFX = [
     "tensorflow>=2.21,<2.22",
     "tfx==1.21.0",
 ]
+TRANSLATION = [
+    "ctranslate2>=4.5,<5",
+    "sentencepiece>=0.2,<1",
+]
 DEV = [
+    *TRANSLATION,
     "build>=1.2",
     "hypothesis>=6.115",
     "mypy>=1.13",
@@ -60,6 +66,6 @@ setup(
     include_package_data=True,
     package_data={"": ["*.pbtxt", "*.yaml"]},
     install_requires=LIGHT,
-    extras_require={"tfx": TFX, "dev": DEV},
+    extras_require={"tfx": TFX, "translation": TRANSLATION, "dev": DEV},
     entry_points={"console_scripts": ["beam-refinery = beam_runner:main"]},
 )
