@@ -26,7 +26,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pipelines.dataset.near.registration import fit
+from pipelines.dataset.near.registration import band_passed, correlation, energy, fit
 
 Array = NDArray[Any]
 
@@ -53,6 +53,7 @@ class ImageSketcher:
 
     Attributes:
         min_score: Least score of a near-duplicate.
+        min_correlation: Least cosine of the windows before any movement is fitted.
         max_tint: Largest difference of the mean colours, grey levels.
         per_level: Cost of a grey level of colour difference in the middle.
         contrast: Ratio of contrasts that costs nothing, and the cost of what is above.
@@ -69,6 +70,7 @@ class ImageSketcher:
     max_distance: ClassVar[int] = 15
 
     min_score: float = 0.82
+    min_correlation: float = 0.55
     max_tint: float = 8.0
     per_level: float = 0.01
     contrast: tuple[float, float] = (1.3, 0.12)
@@ -164,19 +166,22 @@ class ImageSketcher:
         scores = np.zeros(len(rows), np.float32)
         tint = np.abs(query.tint[rows] - reference.tint[others]).max(1)
         left = np.nonzero(tint <= 16 * self.max_tint)[0]
+        y = (_DOWN[variants[left]][:, None] + np.arange(WINDOW))[:, :, None]
+        x = (_RIGHT[variants[left]][:, None] + np.arange(WINDOW))[:, None, :]
+        x = np.where(_FLIPS[variants[left]][:, None, None], CELLS - 1 - x, x)
+        seen = band_passed(reference.luma[others[left][:, None, None], y, x])
+        wanted = band_passed(query.luma[rows[left], _INNER, _INNER])
+        likely = correlation(wanted, seen) >= self.min_correlation
+        likely |= energy(wanted) < self.flat**2
+        left, wanted, seen = left[likely], wanted[likely], seen[likely]
         if not len(left):
             return scores
         rows, others, variants = rows[left], others[left], variants[left]
-        flip = _FLIPS[variants][:, None, None]
-        seen = reference.luma[others]
-        seen = np.where(flip, seen[:, :, ::-1], seen)
         colour = reference.colour[others]
+        flip = _FLIPS[variants][:, None, None]
         colour = np.where(flip[..., None], colour[:, :, ::-1], colour)
         difference = _colour_difference(query.colour[rows], colour, variants)
-        y = (_DOWN[variants][:, None] + np.arange(WINDOW))[:, :, None]
-        x = (_RIGHT[variants][:, None] + np.arange(WINDOW))[:, None, :]
-        whole = query.luma[rows]
-        found = fit(whole[:, _INNER, _INNER], seen[np.arange(len(left))[:, None, None], y, x])
+        found = fit(wanted, seen)
         score = found.share - self.per_level * difference
         for value, (free, cost) in (
             (np.maximum(found.gain, 1 / np.maximum(found.gain, 1e-3)), self.contrast),
@@ -184,10 +189,13 @@ class ImageSketcher:
             (np.abs(found.growth), self.growth),
         ):
             score -= cost * np.maximum(value - free, 0)
-        flat = found.energy < self.flat**2
-        levels = np.abs(whole.astype(np.int16) - seen).max((1, 2))
-        same = (levels <= self.flat_level) & (difference <= self.flat_level)
-        scores[left] = np.where(flat, same, np.where(score >= self.min_score, score, 0))
+        scores[left] = np.where(score >= self.min_score, score, 0)
+        flat = np.nonzero(energy(wanted) < self.flat**2)[0]
+        whole = reference.luma[others[flat]].astype(np.int16)
+        whole = np.where(flip[flat], whole[:, :, ::-1], whole)
+        levels = np.abs(query.luma[rows[flat]] - whole).max((1, 2), initial=0)
+        same = (levels <= self.flat_level) & (difference[flat] <= self.flat_level)
+        scores[left[flat]] = same
         return scores
 
 

@@ -26,26 +26,38 @@ class Fit:
         gain: Contrast of the query, reference = 1.
         moves: Cells moved, [M, 2].
         growth: Magnification less 1.
-        energy: Mean square of the query's band-passed window, grey levels squared.
     """
 
     share: Array
     gain: Array
     moves: Array
     growth: Array
-    energy: Array
+
+
+def correlation(query: Array, reference: Array) -> Array:
+    """Return float64[M]: the cosine of the angle between band-passed windows."""
+    a, b = _flat(query), _flat(reference)
+    squares = (a * a).sum(1) * (b * b).sum(1)
+    cosine: Array = (a * b).sum(1) / np.sqrt(np.maximum(squares, 1.0))
+    return cosine
+
+
+def energy(windows: Array) -> Array:
+    """Return float64[M]: mean square of band-passed windows, grey levels squared."""
+    values = _flat(windows)
+    mean: Array = (values * values).mean(1) / _UNIT**2
+    return mean
 
 
 def fit(query: Array, reference: Array) -> Fit:
-    """Fit windows uint8[M, K, K] by the reference's and what small changes add to it.
+    """Fit band-passed windows int32[M, K, K] by the reference's and what small changes add.
 
     These are its two derivatives (movement), growth, and two second derivatives (blur, and what a
     movement by half a cell does to fine detail). All sums are of integers below 2**53, and the
     elimination goes element by element.
     """
     inner = query.shape[1] - 2
-    target = _band_passed(query)[:, 1:-1, 1:-1]
-    seen = _band_passed(reference)
+    target, seen = query[:, 1:-1, 1:-1], reference
     middle = seen[:, 1:-1, 1:-1]
     above, below = seen[:, :-2, 1:-1], seen[:, 2:, 1:-1]
     before, after = seen[:, 1:-1, :-2], seen[:, 1:-1, 2:]
@@ -59,11 +71,11 @@ def fit(query: Array, reference: Array) -> Fit:
     sums = planes @ planes.transpose(0, 2, 1)
     solved = _solved(sums[:, :6].copy())
     explained = sum(solved[:, i] * sums[:, i, 6] for i in range(6))
-    energy = sums[:, 6, 6]
+    total = sums[:, 6, 6]
     # Adjusted R squared. The energy may lie in a few cells (a plane in the sky), which six
     # regressors fit by chance: cells count by their share of it (participation ratio).
-    cells = energy**2 / np.maximum((planes[:, 6] ** 4).sum(1), 1.0)
-    unexplained = np.clip(1 - explained / np.maximum(energy, 1.0), 0, 1)
+    cells = total**2 / np.maximum((planes[:, 6] ** 4).sum(1), 1.0)
+    unexplained = np.clip(1 - explained / np.maximum(total, 1.0), 0, 1)
     unexplained *= cells / np.maximum(cells - 6, 1)
     gain = solved[:, 0]
     unit = np.where(gain == 0, 1e-9, gain)
@@ -72,7 +84,6 @@ def fit(query: Array, reference: Array) -> Fit:
         gain=gain,
         moves=2 * solved[:, 1:3] / unit[:, None],
         growth=4 * solved[:, 3] / unit,
-        energy=energy / (_UNIT**2 * target[0].size),
     )
 
 
@@ -93,8 +104,16 @@ def _solved(system: Array) -> Array:
     return solved
 
 
-def _band_passed(windows: Array) -> Array:
-    """Return int32[M, K, K]: smoothed by [1 2 1]/4 each way less the 5x5 mean, in eighths."""
+def _flat(windows: Array) -> Array:
+    """Return float64[M, .] of int32[M, K, K] without the outermost ring, as `fit` compares them."""
+    return windows[:, 1:-1, 1:-1].reshape(len(windows), -1).astype(np.float64)
+
+
+def band_passed(windows: Array) -> Array:
+    """Return int32[M, K, K] of uint8[M, K, K], in eighths of a grey level.
+
+    Smoothed by [1 2 1] / 4 each way, less the mean of 5x5.
+    """
     width = windows.shape[1]
     padded = np.pad(windows.astype(np.int32), ((0, 0), (2, 2), (2, 2)), mode="edge")
     inner = padded[:, 1:-1, 1:-1]
