@@ -19,7 +19,8 @@ from tests.dataset.support import parsed, pictures
 
 def write(root, names, *, shape=(8, 6, 3)):
     """Write a PNG per name, all different; return the root."""
-    for name, png in zip(names, encode_png(pictures(len(names), shape=shape)), strict=True):
+    for name, image in zip(names, pictures(len(names), shape=shape), strict=True):
+        png = encode_png(image[None])[0]
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(png)
