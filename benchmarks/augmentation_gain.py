@@ -50,6 +50,7 @@ class Row:
         policy: As in a recipe.
         build: Copies that its dataset has.
         copies: Copies that the epochs cycle through.
+        originals: Whether the cycle has the originals too.
         online: Whether every epoch is augmented afresh instead.
         share: Share of the epochs that it is trained for.
     """
@@ -58,6 +59,7 @@ class Row:
     policy: dict[str, Any]
     build: int = 0
     copies: int = 0
+    originals: bool = False
     online: bool = False
     share: float = 1.0
 
@@ -186,6 +188,7 @@ def _cell(table: Table, row: Row, seed: int, work: Path) -> Cell:
         dataset=build(plan_of_sample(sample, work / "datasets")),
         sample=sample,
         copies=row.copies,
+        originals=row.originals,
         online=row.online,
         config=dataclasses.replace(table.config, epochs=epochs),
         seed=seed,
@@ -255,17 +258,17 @@ def _quick_tables() -> list[Table]:
 
 
 def _image_rows(copies: Sequence[int]) -> tuple[Row, ...]:
-    nothing = {"preset": NONE}
+    nothing, most = {"preset": NONE}, max(copies)
     rows = [
         Row(name=NONE, policy=nothing),
         Row(name="none, a quarter of the steps", policy=nothing, share=0.25),
     ]
     for preset in ("classic", "randaugment", "trivialaugment"):
-        policy, most = {"preset": preset}, max(copies)
-        for count in copies:
-            name = f"{preset}, {count} cop{'y' if count == 1 else 'ies'}"
-            rows.append(Row(name=name, policy=policy, build=most, copies=count))
+        policy = {"preset": preset}
+        rows += [_of_copies(preset, policy, count, most) for count in copies]
         rows.append(Row(name=f"{preset}, online", policy=policy, build=most, online=True))
+    classic = {"preset": "classic"}
+    rows += [_of_copies("classic", classic, count, most, originals=True) for count in copies[:2]]
     return tuple(rows)
 
 
@@ -274,13 +277,23 @@ def _text_rows(copies: int) -> tuple[Row, ...]:
     eda = {"preset": "eda"}
     branches = [presets.expand("eda", "text", {}), _BACK_TRANSLATION]
     everything = {"branches": [*branches, presets.expand("text_strong", "text", {})]}
-    return (
-        Row(name=NONE, policy={"preset": NONE}),
-        Row(name="eda, 1 copy", policy=eda, build=copies, copies=1),
-        Row(name=f"eda, {copies} copies", policy=eda, build=copies, copies=copies),
-        Row(name="back-translation, 1 copy", policy=_BACK_TRANSLATION, build=1, copies=1),
-        Row(name=f"all, {copies} copies", policy=everything, build=copies, copies=copies),
-    )
+    rows = [Row(name=NONE, policy={"preset": NONE})]
+    for originals in (False, True):
+        rows += [
+            _of_copies("eda", eda, 1, copies, originals=originals),
+            _of_copies("eda", eda, copies, copies, originals=originals),
+            _of_copies("back-translation", _BACK_TRANSLATION, 1, 1, originals=originals),
+            _of_copies("all", everything, copies, copies, originals=originals),
+        ]
+    return tuple(rows)
+
+
+def _of_copies(
+    name: str, policy: dict[str, Any], copies: int, build: int, *, originals: bool = False
+) -> Row:
+    count = f"{copies} cop{'y' if copies == 1 else 'ies'}"
+    shown = f"{name}, {count}{' and originals' if originals else ''}"
+    return Row(name=shown, policy=policy, build=build, copies=copies, originals=originals)
 
 
 def _conditions(tables: Sequence[Table]) -> dict[str, str]:
@@ -300,9 +313,9 @@ def _conditions(tables: Sequence[Table]) -> dict[str, str]:
             "the order; differences are taken seed by seed"
         ),
         "epochs": (
-            f"read copies 1, 2, … in turn and the originals in the last {ORIGINALS_LAST:.0%}; "
-            "online: fresh copies in every epoch (pipelines.online), the originals in the same "
-            "last ones; steps are equal in every row of a dataset where it does not say otherwise"
+            "read copies 1, 2, … in turn (`and originals`: these as well, as a train stage "
+            f"does), the last {ORIGINALS_LAST:.0%} of them the originals; online: a fresh copy in "
+            "every epoch (pipelines.online), the same end; steps are equal but where a row says so"
         ),
         "settings": (
             "images: the defaults of a train stage, not tuned; texts: the best of four on the "

@@ -42,6 +42,7 @@ class Cell:
         dataset: Folder of the materialized dataset.
         sample: What it was built from.
         copies: Stored copies that the epochs cycle through; 0 for the originals alone.
+        originals: Whether the cycle has the originals too.
         online: Whether every epoch is augmented afresh instead, inside tf.data.
         config: The network, and how it is trained.
         seed: Decides its weights and the order of the examples.
@@ -51,6 +52,7 @@ class Cell:
     dataset: str
     sample: Sample
     copies: int
+    originals: bool
     online: bool
     config: TrainConfig
     seed: int
@@ -76,8 +78,9 @@ class Cell:
         """Return the copy that each epoch reads: 1, 2, … in turn, at last the originals."""
         epochs = self.config.epochs
         copies = epochs if self.online else self.copies
-        last = max(1, round(epochs * ORIGINALS_LAST)) if copies else epochs
-        return [1 + epoch % copies for epoch in range(epochs - last)] + [0] * last
+        cycle = [*range(1, copies + 1), *([0] if self.originals or not copies else [])]
+        last = max(1, round(epochs * ORIGINALS_LAST))
+        return [cycle[epoch % len(cycle)] for epoch in range(epochs - last)] + [0] * last
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -34,6 +34,7 @@ def cell(dataset, of=None, **changes):
         "dataset": dataset,
         "sample": of or sample(),
         "copies": 2,
+        "originals": False,
         "online": False,
         "config": config,
         "seed": 1,
@@ -99,6 +100,8 @@ def test_too_small_a_class_is_an_error(tmp_path):
 def test_epochs_cycle_through_the_copies_and_end_on_the_originals():
     config = TrainConfig(model=ImageModel(), epochs=20)
     assert cell("", copies=4, config=config).schedule() == [1, 2, 3, 4] * 4 + [1, 2, 0, 0]
+    turns = cell("", copies=2, originals=True, config=config).schedule()
+    assert turns == [1, 2, 0] * 6 + [0, 0]
     assert cell("", copies=0, config=config).schedule() == [0] * 20
     online = cell("", copies=0, online=True, config=config)
     assert online.schedule() == [*range(1, 19), 0, 0]
