@@ -93,7 +93,7 @@ class CsvReader:
             keys = loaded.column("key").to_pylist()
             for i in loaded.problems:
                 keys[i] = None
-        return Scan(loaded.table.num_rows, labels, "text", keys)
+        return Scan(loaded.table.num_rows, labels, "text", keys, columns.modality == "image")
 
     def rows(self, part: Part, columns: Columns, start: int, stop: int) -> Iterator[Row]:
         """Yield rows of a file."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from pipelines.dataset import files
 from pipelines.dataset.sources.base import BadRecord, Record, Source
+from pipelines.dataset.sources.paths import full_path
 from schemas.dataset_schema import LABEL, SCHEMA_FILE, DatasetSchema, infer, parse
 from schemas.errors import FailedError, InputError
 from schemas.features import ExampleSchema, Modality
@@ -146,6 +147,8 @@ def _schema_path(recipe: Recipe, origin: str, *, default: bool) -> str | None:
     if name == MANIFEST:
         return files.join(folder, SCHEMA_FILE) if folder else SCHEMA_FILE
     if recipe.schema is not None:
+        if files.is_remote(recipe.schema):
+            return recipe.schema
         return os.path.join(folder, os.path.expanduser(recipe.schema))
     stem, suffix = os.path.splitext(name)
     if default and suffix in (".yaml", ".yml"):
@@ -219,7 +222,7 @@ def _check_inferred(source: Source, names: tuple[str, ...]) -> None:
 
 def _write(schema: DatasetSchema, path: str) -> str:
     try:
-        files.write_atomic(os.path.abspath(path), schema.text.encode("utf-8"))
+        files.write_atomic(full_path(path), schema.text.encode("utf-8"))
     except FailedError as error:
         raise InputError(
             f"the inferred schema must be kept: {error} Name a writable place by `schema:`.",

@@ -57,6 +57,8 @@ class ParquetReader:
             _check(file.schema_arrow, path, columns)
             wanted = [columns.label, *([columns.key] if columns.key else [])]
             table = file.read(columns=wanted)
+            is_path = _is_string(_inner(file.schema_arrow.field(columns.value).type))
+            beside = columns.modality == "image" and is_path
         names = _class_names(table.schema, columns.label)
         values = _as_names(table.column(columns.label), names)
         labels = {}
@@ -67,7 +69,8 @@ class ParquetReader:
         keys = None
         if columns.key:
             keys = [one or "" for one in _as_text(table.column(columns.key)).to_pylist()]
-        return Scan(table.num_rows, labels, _label_type(table.schema, columns.label), keys)
+        kind = _label_type(table.schema, columns.label)
+        return Scan(table.num_rows, labels, kind, keys, beside)
 
     def rows(self, part: Part, columns: Columns, start: int, stop: int) -> Iterator[Row]:
         """Yield rows of a file, read by the row group."""
@@ -163,12 +166,15 @@ def _check(schema: pa.Schema, path: str, columns: Columns) -> None:
     for setting, name, accepted, wanted in checks:
         check_column(name, schema.names, path, setting)
         kind = schema.field(name).type
-        inner = kind.value_type if pa.types.is_dictionary(kind) else kind
-        if not accepted(inner):
+        if not accepted(_inner(kind)):
             raise InputError(
                 f"{path}: the column {name!r} holds {kind}, but must hold {wanted}.",
                 path=(setting,),
             )
+
+
+def _inner(kind: Any) -> Any:
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
 
 
 def _is_string(kind: Any) -> bool:

@@ -92,12 +92,14 @@ class Part:
         path: Where it is.
         sha256: Digest of its content.
         rows: Number of rows.
+        beside: Whether its images are files of their own.
     """
 
     name: str
     path: str
     sha256: str
     rows: int
+    beside: bool
 
 
 @plain_dataclass(frozen=True, slots=True)
@@ -149,12 +151,14 @@ class Scan:
         labels: Name of a class to the position of its first row, and the number of its rows.
         label_type: What the labels are, for messages: all files must hold the same.
         keys: The key of every row, where a column holds them; None for a row that is none.
+        beside: Whether the values are paths of images.
     """
 
     rows: int
     labels: Mapping[str, tuple[int, int]]
     label_type: str
     keys: Sequence[str | None] | None
+    beside: bool
 
 
 @plain_dataclass(frozen=True)
@@ -209,6 +213,8 @@ class Table:
         found = {}
         for parts in self.parts.values():
             for part in parts:
+                if not part.beside:
+                    continue
                 folder = part.path.rsplit("/", 1)[0]
                 for row in self.reader.rows(part, self.columns, 0, part.rows):
                     if isinstance(row.value, str):
@@ -271,7 +277,7 @@ def open_table(config: TableConfig, reader: Reader) -> Table:
         scanned = []
         for name, path in some:
             scan = reader.scan(path, hashed[path], columns)
-            scanned.append(Part(name, path, hashed[path], scan.rows))
+            scanned.append(Part(name, path, hashed[path], scan.rows, scan.beside))
             for label, (row, count) in scan.labels.items():
                 place, before = found.get(label, (row_key(name, row), 0))
                 found[label] = (place, before + count)
