@@ -38,6 +38,7 @@ NONE = "none"
 GAIN = "_gain"
 WORK = PROJECT / "data" / "benchmarks" / "augmentation_gain"
 SEEDS = (1, 2, 3, 4, 5)
+"""The first three are those of the images, whose trainings take ten times as long."""
 _BACK_TRANSLATION: dict[str, Any] = {"slots": [{"op": "back_translate"}]}
 
 
@@ -116,7 +117,7 @@ def measure(*, quick: bool) -> Measured:
     return Measured(
         runs=runs,
         conditions=_conditions(tables),
-        seeds={f"run {number}": seed for number, seed in enumerate(tables[0].seeds, 1)},
+        seeds={f"run {number}": seed for number, seed in enumerate(tables[-1].seeds, 1)},
     )
 
 
@@ -212,7 +213,7 @@ def _tables() -> list[Table]:
         evaluation=2000,
         rows=_image_rows((1, 4, 8)),
         config=image,
-        seeds=SEEDS,
+        seeds=SEEDS[:3],
     )
     texts = [
         Table(
