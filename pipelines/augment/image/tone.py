@@ -25,6 +25,7 @@ _LEVELS = np.arange(256, dtype=np.int32)
 _PER_GAMMA = 64
 _FACTOR_BITS = 12
 _LUMA_BITS = 16
+_CHUNK_BYTES = 1 << 16
 
 
 @image_op(
@@ -138,23 +139,35 @@ def sharpness(images: Images, *, factor: NDArray[np.float64]) -> Images:
     The smoothed image is PIL's: a 3 x 3 mean in which the centre counts 5 times of 13. The
     outermost pixels have no whole neighbourhood and stay.
     """
-    count, height, width, channels = images.shape
-    sharp = images.copy()
-    if min(height, width) < 3:
+    sharp = images.copy(order="C")
+    if min(images.shape[1:3]) < 3:
         return sharp
-    tall = np.ascontiguousarray(images).reshape(count * height, width, channels)
-    sums = cv2.boxFilter(tall, cv2.CV_16U, (3, 3), normalize=False).reshape(images.shape)
-    inner = (slice(None), slice(1, -1), slice(1, -1))
-    given = images[inner].astype(np.int32)
-    smooth = (2 * (sums[inner].astype(np.int32) + 4 * given) + 13) // 26
     parts = np.rint(factor * (1 << _FACTOR_BITS)).astype(np.int32)[:, None, None, None]
-    given -= smooth
-    given *= parts
-    given += 1 << (_FACTOR_BITS - 1)
-    given >>= _FACTOR_BITS
-    given += smooth
-    sharp[inner] = np.clip(given, 0, 255, out=given)
+    chunk = max(1, _CHUNK_BYTES // images[:1].size)
+    for start in range(0, len(images), chunk):
+        part = slice(start, start + chunk)
+        given = images[part, 1:-1, 1:-1]
+        smooth = _smoothed(images[part])[:, 1:-1, 1:-1]
+        changed = np.multiply(np.subtract(given, smooth, dtype=np.int16), parts[part])
+        changed += 1 << (_FACTOR_BITS - 1)
+        changed >>= _FACTOR_BITS
+        changed += smooth
+        np.clip(changed, 0, 255, out=changed)
+        sharp[part, 1:-1, 1:-1] = changed
     return sharp
+
+
+def _smoothed(images: Images) -> NDArray[np.int16]:
+    """Return PIL's ``ImageFilter.SMOOTH``, rounded; whatever at the outermost pixels."""
+    count, height, width, channels = images.shape
+    tall = np.ascontiguousarray(images).reshape(count * height, width, channels)
+    boxes = cv2.boxFilter(tall, cv2.CV_16S, (3, 3), normalize=False)
+    sums = np.asarray(boxes, dtype=np.int16).reshape(images.shape)
+    sums += np.multiply(images, 4, dtype=np.int16)
+    sums *= 2
+    sums += 13
+    sums //= 26
+    return sums
 
 
 @lru_cache(maxsize=1024)
@@ -191,15 +204,20 @@ def _histograms(images: Images) -> NDArray[np.int32]:
 
 def _mean_luma(images: Images) -> Integral:
     """Return ``int64[N]``: the mean luma of each image, rounded half up, all in integers."""
-    weights = [round(weight * (1 << _LUMA_BITS)) for weight in LUMA]
     size = images.shape[1] * images.shape[2]
     if images.shape[3] == 1:
-        luma = images.astype(np.int32)[..., 0]
+        totals = images.sum(axis=(1, 2, 3), dtype=np.int64)
     else:
-        wide = images.astype(np.int32)
-        luma = wide[..., 0] * weights[0] + wide[..., 1] * weights[1] + wide[..., 2] * weights[2]
-        luma += 1 << (_LUMA_BITS - 1)
-        luma >>= _LUMA_BITS
-    totals: Integral = luma.sum(axis=(1, 2), dtype=np.int64)
+        weights = np.array([round(w * (1 << _LUMA_BITS)) for w in LUMA], np.float32)
+        totals = np.empty(len(images), np.int64)
+        chunk = max(1, _CHUNK_BYTES // images[:1].size)
+        for start in range(0, len(images), chunk):
+            part = slice(start, start + chunk)
+            # Whole numbers below 2**24: exact in whatever order a matrix library adds them up.
+            luma = images[part].reshape(-1, 3).astype(np.float32) @ weights
+            luma += 1 << (_LUMA_BITS - 1)
+            luma *= 1.0 / (1 << _LUMA_BITS)
+            whole = luma.astype(np.uint8).reshape(-1, size)
+            totals[part] = whole.sum(axis=1, dtype=np.uint32)
     means: Integral = (2 * totals + size) // (2 * size)
     return means

@@ -30,7 +30,12 @@ SUBPIXELS = 1 << _SUBPIXEL_BITS
 
 _LARGEST_COEFFICIENT = 1 << 10
 _LARGEST_OFFSET = 1 << 20
-_CHUNK_PIXELS = 1 << 16
+_CHUNK_PIXELS = 1 << 17
+_MOVED_PIXELS = 1 << 12
+"""From this size on, images that are mirrored or moved by whole pixels are copied one by one."""
+
+_MIRRORS = {(False, False): None, (True, False): 1, (False, True): 0, (True, True): -1}
+"""Whether x and y run backwards, to OpenCV's code of the flip."""
 
 
 def compose(first: Matrices, second: Matrices) -> Matrices:
@@ -59,13 +64,19 @@ def warp(images: Images, matrices: Matrices, *, fill: str, fill_value: int = 0) 
         InputError: If a side is longer than ``LARGEST_SIDE``.
     """
     height, width = images.shape[1:3]
+    _check_sides(height, width)
     coefficients = _fixed_point(matrices, height, width)
-
-    def affine(part: slice) -> tuple[Coordinates, Coordinates]:
-        x, y = (_coordinates(coefficients[part, axis], height, width) for axis in (0, 1))
-        return x, y
-
-    return resample(images, affine, fill=fill, fill_value=fill_value)
+    moves = _whole_moves(coefficients, height, width, fill)
+    if not moves:
+        return _interpolate(images, coefficients, fill, fill_value)
+    warped = np.empty_like(images, order="C")
+    rest = np.ones(len(images), dtype=np.bool_)
+    rest[list(moves)] = False
+    if rest.any():
+        warped[rest] = _interpolate(images[rest], coefficients[rest], fill, fill_value)
+    for row, (flip, right, down) in moves.items():
+        _move(images[row], warped[row], flip, right, down, fill, fill_value)
+    return warped
 
 
 def resample(
@@ -89,39 +100,117 @@ def resample(
         InputError: If a side is longer than ``LARGEST_SIDE``.
     """
     count, height, width = images.shape[:3]
-    if max(height, width) > LARGEST_SIDE:
-        raise InputError(
-            f"images of up to {LARGEST_SIDE} pixels a side can be warped, got {width}x{height}: "
-            "shrink them first"
-        )
+    _check_sides(height, width)
     padded = _pad(images, fill, fill_value)
     rows, columns = padded.shape[1:3]
     warped = np.empty_like(images, order="C")
     chunk = max(1, min(_CHUNK_PIXELS // (height * width), (1 << 15) // rows - 1))
     for start in range(0, count, chunk):
         part = slice(start, min(start + chunk, count))
-        size = part.stop - start
+        shape = (part.stop - start, height, width)
         x, y = coordinates(part)
         x, y = _inside(x, width, fill), _inside(y, height, fill)
-        pixel = np.empty((size, height, width, 2), np.int16)
-        pixel[..., 0] = x >> _SUBPIXEL_BITS
-        tops = np.arange(0, size * rows, rows, dtype=y.dtype)
-        pixel[..., 1] = (y >> _SUBPIXEL_BITS) + tops[:, None, None]
+        line = y >> _SUBPIXEL_BITS
+        line += np.arange(0, shape[0] * rows, rows, dtype=y.dtype)[:, None, None]
+        line <<= 16
+        pixel = np.empty(shape, "<i4")  # x and y as a pair of int16, written at once
+        np.bitwise_or(line, x >> _SUBPIXEL_BITS, out=pixel, casting="unsafe")
         x &= SUBPIXELS - 1
         y &= SUBPIXELS - 1
         between = bool(x.any() or y.any())
-        fraction = np.empty((size * height, width) if between else 0, np.uint16)
+        fraction = np.empty(shape if between else 0, np.uint16)
         if between:
             y <<= _SUBPIXEL_BITS
-            np.bitwise_or(x, y, out=fraction.reshape(size, height, width), casting="unsafe")
+            np.bitwise_or(x, y, out=fraction, casting="unsafe")
         cv2.remap(
-            padded[part].reshape(size * rows, columns, -1),
-            pixel.reshape(size * height, width, 2),
-            fraction,
+            padded[part].reshape(-1, columns, images.shape[3]),
+            pixel.view("<i2").reshape(-1, width, 2),
+            fraction.reshape(-1, width) if between else fraction,
             cv2.INTER_LINEAR if between else cv2.INTER_NEAREST,
-            dst=warped[part].reshape(size * height, width, -1),
+            dst=warped[part].reshape(-1, width, images.shape[3]),
         )
     return warped
+
+
+def _check_sides(height: int, width: int) -> None:
+    if max(height, width) > LARGEST_SIDE:
+        raise InputError(
+            f"images of up to {LARGEST_SIDE} pixels a side can be warped, got {width}x{height}: "
+            "shrink them first"
+        )
+
+
+def _interpolate(
+    images: Images, coefficients: NDArray[np.int64], fill: str, fill_value: int
+) -> Images:
+    height, width = images.shape[1:3]
+
+    def affine(part: slice) -> tuple[Coordinates, Coordinates]:
+        x, y = (_coordinates(coefficients[part, axis], height, width) for axis in (0, 1))
+        return x, y
+
+    return resample(images, affine, fill=fill, fill_value=fill_value)
+
+
+def _whole_moves(
+    coefficients: NDArray[np.int64], height: int, width: int, fill: str
+) -> dict[int, tuple[int | None, int, int]]:
+    """Return row -> (how to mirror, pixels right, pixels down) of what needs no interpolation.
+
+    Those are images mirrored, moved by whole pixels, or both. What a move brings into view must be
+    of one colour or the border's, as ``cv2.copyMakeBorder`` makes it.
+    """
+    linear = coefficients[:, :, :2]
+    steps = linear[:, (0, 1), (0, 1)]
+    unit = (np.abs(steps) == 1 << _BITS).all(axis=1)
+    unit &= (linear[:, (0, 1), (1, 0)] == 0).all(axis=1)
+    if height * width < _MOVED_PIXELS or not unit.any():
+        return {}
+    origin = coefficients[:, :, 2] >> (_BITS - _SUBPIXEL_BITS)
+    unit &= (origin % SUBPIXELS == 0).all(axis=1)
+    sides = np.array([width, height])
+    first = origin >> _SUBPIXEL_BITS
+    moves = np.where(steps > 0, -first, first - (sides - 1))
+    farthest = sides if fill in ("constant", "nearest") else 1
+    unit &= (np.abs(moves) < farthest).all(axis=1)
+    return {
+        row: (
+            _MIRRORS[steps[row, 0] < 0, steps[row, 1] < 0],
+            int(moves[row, 0]),
+            int(moves[row, 1]),
+        )
+        for row in np.flatnonzero(unit).tolist()
+    }
+
+
+def _move(
+    image: NDArray[np.uint8],
+    moved: NDArray[np.uint8],
+    flip: int | None,
+    right: int,
+    down: int,
+    fill: str,
+    fill_value: int,
+) -> None:
+    """Write ``image``, mirrored, then moved, into ``moved``."""
+    if not right and not down:
+        if flip is None:
+            moved[:] = image
+        else:
+            cv2.flip(image, flip, dst=moved)
+        return
+    mirrored = image if flip is None else cv2.flip(image, flip)
+    height, width = image.shape[:2]
+    cv2.copyMakeBorder(
+        mirrored[max(0, -down) : height - max(0, down), max(0, -right) : width - max(0, right)],
+        max(0, down),
+        max(0, -down),
+        max(0, right),
+        max(0, -right),
+        (cv2.BORDER_CONSTANT if fill == "constant" else cv2.BORDER_REPLICATE) | cv2.BORDER_ISOLATED,
+        dst=moved,
+        value=[fill_value] * 4,
+    )
 
 
 def _fixed_point(matrices: Matrices, height: int, width: int) -> NDArray[np.int64]:
@@ -170,7 +259,10 @@ def _inside(coordinates: Coordinates, side: int, fill: str) -> Coordinates:
         half = SUBPIXELS // 2
         period = 2 * side * SUBPIXELS
         coordinates += half
-        coordinates %= period
+        if -period < coordinates.min() and coordinates.max() < period:
+            np.abs(coordinates, out=coordinates)  # the reflected coordinate is even and periodic
+        else:
+            coordinates %= period
         np.minimum(coordinates, period - coordinates, out=coordinates)
         coordinates -= half
     return np.clip(coordinates, 0, (side - 1) * SUBPIXELS, out=coordinates)

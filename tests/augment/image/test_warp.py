@@ -130,6 +130,18 @@ def test_chunks_do_not_show(monkeypatch):
     assert np.array_equal(warp.warp(batch, matrices, fill="reflect"), whole)
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("fill", ["nearest", "constant", "reflect", "wrap"])
+def test_whole_moves_and_mirrors_are_what_interpolation_makes_of_them(fill, channels, monkeypatch):
+    linear = [[[a, 0], [0, b]] for a in (1, -1) for b in (1, -1)]
+    offsets = [(0, 0), (3, 0), (0, -5), (-71, 2), (72, 1), (-100, 0), (0.5, 0), (71, -65)]
+    matrices = np.array([np.c_[m, move] for m in linear for move in offsets], dtype=np.float64)
+    batch = images(len(matrices), (66, 72, channels))
+    copied = warp.warp(batch, matrices, fill=fill, fill_value=40)
+    monkeypatch.setattr(warp, "_MOVED_PIXELS", 1 << 30)
+    assert np.array_equal(warp.warp(batch, matrices, fill=fill, fill_value=40), copied)
+
+
 def test_compose_applies_the_first_map_first():
     batch = images(1, (17, 17, 1), smooth=True)
     flip = np.array([[[-1.0, 0, 0], [0, 1, 0]]])
