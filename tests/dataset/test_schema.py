@@ -8,6 +8,7 @@ from pipelines.dataset.sources import BadRecord, open_enforced
 from schemas.dataset_schema import infer, parse
 from schemas.errors import InputError
 from schemas.features import ExampleSchema
+from schemas.recipe import shipped
 from tests.dataset.support import (
     image_records,
     parsed,
@@ -144,6 +145,13 @@ def test_the_manifest_as_origin_takes_the_dataset_s_own_schema(films, tmp_path):
     replayed = open_enforced(recipe(films), str(dataset / "manifest.json"))
     assert (replayed.source, replayed.notes) == (found.source, ())
     assert replayed.stored_pbtxt(TEXT) == stored
+
+
+def test_a_shipped_recipe_with_another_source_has_it_in_the_current_folder(films, monkeypatch):
+    monkeypatch.chdir(films)
+    found = open_enforced(recipe(films), str(shipped()["imdb"]))
+    assert found.notes[0].startswith("wrote the schema imdb.pbtxt")
+    assert (films / "imdb.pbtxt").exists()
 
 
 def test_a_recipe_in_memory_writes_nothing(films):

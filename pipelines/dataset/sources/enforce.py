@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pipelines.dataset import files
@@ -15,7 +16,7 @@ from schemas.dataset_schema import LABEL, SCHEMA_FILE, DatasetSchema, infer, par
 from schemas.errors import FailedError, InputError
 from schemas.features import ExampleSchema, Modality
 from schemas.manifest import MANIFEST
-from schemas.recipe import Recipe
+from schemas.recipe import RECIPES_DIR, Recipe
 
 _SHOWN_NAMES = 8
 _MANY_CLASSES = 20
@@ -121,7 +122,8 @@ def enforced(source: Source, recipe: Recipe, origin: str, *, infers: bool) -> Op
 
     Args:
         source: As opened.
-        recipe: Its ``schema`` is a path from the folder of ``origin``.
+        recipe: Its ``schema`` is a path from the folder of ``origin``; from the current folder for
+            a recipe that is shipped.
         origin: The recipe's file, or the manifest of a dataset, whose own schema then counts.
         infers: Whether the kind of source has a schema in any case.
 
@@ -146,6 +148,8 @@ def _schema_path(recipe: Recipe, origin: str, *, default: bool) -> str | None:
     folder, _, name = origin.rpartition("/")
     if name == MANIFEST:
         return files.join(folder, SCHEMA_FILE) if folder else SCHEMA_FILE
+    if Path(folder) == RECIPES_DIR:  # a shipped recipe, its source overridden
+        folder = ""
     if recipe.schema is not None:
         if files.is_remote(recipe.schema):
             return recipe.schema
