@@ -26,6 +26,7 @@ LIGHT = [
     "tensorflow-datasets>=4.9.9,<5",
 ]
 TFX = [
+    "ai-edge-litert>=2.1,<3",
     "keras>=3.10,<4",
     "kfp-pipeline-spec>=2.16,<2.17",
     "setuptools<81",
