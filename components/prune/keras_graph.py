@@ -13,10 +13,11 @@ from schemas.errors import InputError
 
 @dataclass(frozen=True)
 class Tensor:
-    """A symbolic tensor: its identity within the model and its shape (``None``: any size)."""
+    """A symbolic tensor: its identity within the model, shape (``None``: any size) and dtype."""
 
     key: int
     shape: tuple[int | None, ...]
+    dtype: str = "float32"
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ def functional(model: keras.Model) -> keras.Model:
         model = model._functional
     if not isinstance(model, keras.Model) or not hasattr(model, "_nodes_by_depth"):
         raise InputError(
-            f"pruning reads the graph of a Functional or built Sequential model, not of "
+            f"pruning and sizes read the graph of a Functional or built Sequential model, not of "
             f"{type(model).__name__}: build it with keras.Model(inputs, outputs)"
         )
     return model
@@ -62,4 +63,4 @@ def outputs(model: keras.Model) -> tuple[Tensor, ...]:
 
 
 def _tensors(tensors) -> tuple[Tensor, ...]:
-    return tuple(Tensor(id(one), tuple(one.shape)) for one in tensors)
+    return tuple(Tensor(id(one), tuple(one.shape), one.dtype) for one in tensors)
