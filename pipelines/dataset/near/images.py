@@ -59,6 +59,9 @@ class ImageSketcher:
         contrast: Ratio of contrasts that costs nothing, and the cost of what is above.
         move: Cells of 1/16 of the side left to the fit that cost nothing, and the cost of more.
         growth: The same for magnification.
+        smooth: Windows with less fine detail than the first number (`Fit.detail`) need a higher
+            score, by the second number for each unit, down to the third: copies of digits or of
+            enlarged pictures fit almost perfectly, but so do many that are none.
         flat: Windows with less detail than this many grey levels (root mean square) show nothing
             to compare: then all cells must agree to `flat_level` grey levels.
         flat_level: See `flat`.
@@ -76,6 +79,7 @@ class ImageSketcher:
     contrast: tuple[float, float] = (1.3, 0.12)
     move: tuple[float, float] = (1.0, 0.05)
     growth: tuple[float, float] = (0.12, 0.3)
+    smooth: tuple[float, float, float] = (2.1, 0.17, 1.3)
     flat: float = 1.0
     flat_level: int = 2
 
@@ -189,7 +193,9 @@ class ImageSketcher:
             (np.abs(found.growth), self.growth),
         ):
             score -= cost * np.maximum(value - free, 0)
-        scores[left] = np.where(score >= self.min_score, score, 0)
+        most, slope, least = self.smooth
+        need = self.min_score + slope * np.maximum(most - np.maximum(found.detail, least), 0)
+        scores[left] = np.where(score >= need, score, 0)
         flat = np.nonzero(energy(wanted) < self.flat**2)[0]
         whole = reference.luma[others[flat]].astype(np.int16)
         whole = np.where(flip[flat], whole[:, :, ::-1], whole)
@@ -277,10 +283,9 @@ def _coefficients(luma: Array, windows: Windows) -> Array:
     """
     n, count = len(luma), len(windows.offsets)
     waves = _waves(windows)
-    across = np.ascontiguousarray(luma).reshape(n * CELLS, CELLS) @ waves
-    across = across.reshape(n, CELLS, count * _WAVES).transpose(0, 2, 1)
-    both = np.ascontiguousarray(across).reshape(-1, CELLS) @ waves
-    both = both.reshape(n, count, _WAVES, count, _WAVES).transpose(0, 1, 3, 2, 4)
+    # One small product per image: BLAS would spend more on threads than on larger ones.
+    across = (luma @ waves).transpose(0, 2, 1)
+    both = (across @ waves).reshape(n, count, _WAVES, count, _WAVES).transpose(0, 1, 3, 2, 4)
     return np.ascontiguousarray(both).reshape(n, count, count, _WAVES * _WAVES)
 
 

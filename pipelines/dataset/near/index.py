@@ -21,7 +21,7 @@ Array = NDArray[Any]
 CAP = 2_000
 """Different references compared per key and query; those left out are counted."""
 
-_CHUNK = 512
+_CHUNK = 1024
 _MOST_CANDIDATES = 4_000_000
 
 
