@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import random
 import shutil
 import struct
 import zlib
@@ -233,6 +234,31 @@ def test_the_header_is_read_of_every_kind_that_is_accepted():
     top_down = bytearray(cv2.imencode(".bmp", images[7, 16])[1].tobytes())
     top_down[22:26] = struct.pack("<i", -7)
     assert image_size(bytes(top_down)) == (16, 7)
+
+
+def test_no_header_makes_the_decoder_hold_more_than_was_declared():
+    """Headers damaged at random: either refused, or as large as they say at most."""
+    draws = random.Random(7)
+    image = pictures(1, shape=(12, 10, 3))[0]
+    files = [cv2.imencode(f".{kind}", image)[1].tobytes() for kind in ("jpg", "png", "bmp", "tif")]
+    files += [head + image.tobytes() for head in (b"P6\n# x\n10 12\n255\n", b"P6 10 12\n255\n")]
+    decoded = 0
+    for data in files:
+        for _ in range(100):
+            damaged = bytearray(data)
+            for _ in range(draws.randint(1, 3)):
+                where = draws.randrange(min(len(data), 48))
+                damaged[where] = draws.choice((0, 1, 10, 13, 32, 35, 49, draws.randrange(256)))
+            size = image_size(bytes(damaged))
+            if size is None or size[0] * size[1] > 1_000_000:
+                continue
+            try:
+                shape = decode_image(bytes(damaged), 3).shape
+            except ValueError:
+                continue
+            decoded += 1
+            assert shape[0] * shape[1] <= size[0] * size[1], bytes(damaged[:48])
+    assert decoded > 200
 
 
 def test_modality_and_settings_are_checked(tmp_path):

@@ -16,7 +16,8 @@ SUFFIXES = frozenset(
     ".png .jpg .jpeg .jpe .jfif .webp .gif .bmp .dib .tif .tiff .pbm .pgm .ppm".split()
 )
 
-_PNM = re.compile(rb"P[1-6](?:\s|#[^\n]*\n)+(\d+)(?:\s|#[^\n]*\n)+(\d+)\s")
+# Comments before the width only, where programs write them: elsewhere OpenCV reads on in them.
+_PNM = re.compile(rb"P[1-6]\s+(?:#[^\r\n]*[\r\n]\s*)*(\d{1,9})\s+(\d{1,9})\s")
 _NO_LENGTH = frozenset((0x01, *range(0xD0, 0xD9)))
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
@@ -94,15 +95,16 @@ def _webp(data: bytes) -> tuple[int, int] | None:
 
 
 def _tiff(data: bytes, order: str) -> tuple[int, int] | None:
-    """Return tags 256 and 257 (width, length) of the first directory."""
+    """Return tags 256 and 257 (width, length) of the first directory, the largest of each."""
     start = struct.unpack_from(f"{order}I", data, 4)[0]
-    found = {}
+    found: dict[int, int] = {}
     for i in range(struct.unpack_from(f"{order}H", data, start)[0]):
         entry = start + 2 + 12 * i
         tag, kind = struct.unpack_from(f"{order}HH", data, entry)
         if tag in (256, 257):
             code = "H" if kind == 3 else "I"
-            found[tag] = int(struct.unpack_from(f"{order}{code}", data, entry + 8)[0])
+            value = int(struct.unpack_from(f"{order}{code}", data, entry + 8)[0])
+            found[tag] = max(value, found.get(tag, 0))
     return (found[256], found[257]) if len(found) == 2 else None
 
 
