@@ -40,6 +40,9 @@ _WAVES = 8
 _KEY_BITS = 22
 _PROBED = 6
 _CHUNK = 1024
+# OpenBLAS starts threads above 2**18 multiplications, which two Beam workers would fight over.
+_SMALL_PRODUCT = 1 << 17
+_BLOCK = 256
 # 256 times: luma (BT.601), half of red - green, half of blue - green.
 _MIX = np.array([[77, 128, 0], [150, -128, -128], [29, 0, 128]])
 
@@ -91,12 +94,15 @@ class ImageSketcher:
         columns, column_total = _columns(width, channels)
         total = row_total * column_total * 256
         exact = np.float32 if 255 * total < 1 << 24 else np.float64
-        rows, columns = rows.astype(np.float32), columns.astype(exact)
+        columns = columns.astype(exact)
         sketches = np.empty((n, SIZE), np.uint8)
         step = max(1, _CHUNK * 1024 * 3 // (height * width * channels))
         for low in range(0, n, step):
             part = images[low : low + step].reshape(-1, height, width * channels)
-            cells: Array = (rows @ part.astype(np.float32)).astype(exact, copy=False) @ columns
+            sums = _row_sums(part, rows).astype(exact, copy=False)
+            cells: Array = sums[..., :_BLOCK] @ columns[:_BLOCK]
+            for k in range(_BLOCK, width * channels, _BLOCK):
+                cells += sums[..., k : k + _BLOCK] @ columns[k : k + _BLOCK]
             luma: Array = np.floor(cells[..., :CELLS] / total + 0.5)
             colour: Array = cells[..., CELLS:].reshape(-1, 4, 4, 8).sum(2)
             out = sketches[low : low + step]
@@ -119,19 +125,27 @@ class ImageSketcher:
             keys[some] = _keys(codes[some])[:, None] ^ flips.astype(np.uint32)
         return keys, codes
 
-    def reference_codes(self, sketches: Array) -> tuple[Array, Array]:
-        """Return the keys uint32[V, N] and codes uint64[V, N] of every window of every row."""
-        codes = np.empty((len(sketches), len(VARIANTS)), np.uint64)
+    def reference_codes(self, sketches: Array, *, moved: bool = True) -> tuple[Array, Array]:
+        """Return the keys uint32[V, N] and codes uint64[V, N] of the windows of every row.
+
+        These are all windows, or the middle one and its mirror image.
+        """
+        several = _WINDOWS if moved else (_MIDDLE,)
+        codes = np.empty((len(sketches), len(self.variants(moved=moved))), np.uint64)
         for low in range(0, len(sketches), _CHUNK):
             luma = _luma(sketches[low : low + _CHUNK])
             parts = [
                 _packed(_coefficients(seen, windows)).reshape(len(luma), -1)
                 for seen in (luma, luma[:, :, ::-1])
-                for windows in _WINDOWS
+                for windows in several
             ]
             codes[low : low + _CHUNK] = np.concatenate(parts, 1)
         codes = np.ascontiguousarray(codes.T)
         return _keys(codes), codes
+
+    def variants(self, *, moved: bool) -> Array:
+        """Return int64[V], the positions in `VARIANTS` of what `reference_codes` hashes."""
+        return np.arange(len(VARIANTS)) if moved else _UNMOVED
 
     def prepare(self, sketches: Array) -> Prepared:
         """Return what `score` needs of rows."""
@@ -238,6 +252,9 @@ VARIANTS = tuple(
 )
 """What a reference is hashed as: mirrored or not, moved down and right, scale of the window."""
 
+_UNMOVED = np.array(
+    [i for i, (_, *at) in enumerate(VARIANTS) if at == [0.0, 0.0, _MIDDLE.scale]], np.int64
+)
 _FLIPS = np.array([flip for flip, *_ in VARIANTS])
 _DOWN = np.array([math.floor(down) + _MARGIN for _, down, _, _ in VARIANTS])
 _RIGHT = np.array([math.floor(right) + _MARGIN for _, _, right, _ in VARIANTS])
@@ -262,6 +279,21 @@ def _areas(length: int) -> tuple[Array, int]:
     low = np.maximum(start, np.arange(CELLS)[:, None] * total)
     high = np.minimum(start + span, np.arange(1, CELLS + 1)[:, None] * total)
     return np.maximum(high - low, 0), total
+
+
+def _row_sums(part: Array, weights: Array) -> Array:
+    """Return float32[N, 16, K], weighted sums of the rows of uint8[N, H, K]; exact."""
+    if CELLS * part[0].size <= _SMALL_PRODUCT:
+        return weights.astype(np.float32) @ part.astype(np.float32)
+    sums = np.empty((len(part), CELLS, part.shape[2]), np.float32)
+    for cell, row in enumerate(weights):
+        used = np.nonzero(row)[0]
+        whole = used[row[used] == row.max()]
+        rows = part[:, whole[0] : whole[-1] + 1].sum(1, dtype=np.uint32)
+        sums[:, cell] = rows * int(row.max())
+        for i in np.setdiff1d(used, whole):
+            sums[:, cell] += part[:, i] * np.float32(row[i])
+    return sums
 
 
 def _columns(width: int, channels: int) -> tuple[Array, int]:

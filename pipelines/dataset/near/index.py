@@ -18,11 +18,14 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
-CAP = 2_000
+CAP = 256
 """Different references compared per key and query; those left out are counted."""
 
 _CHUNK = 1024
 _MOST_CANDIDATES = 4_000_000
+
+TRAIN = "train"
+"""The split that may leak; all others are held out of it."""
 
 
 class Sketcher(Protocol):
@@ -46,8 +49,11 @@ class Sketcher(Protocol):
     def query_codes(self, sketches: Array) -> tuple[Array, Array]:
         """Return keys uint32[N, P] and codes uint64[N] or [N, P]."""
 
-    def reference_codes(self, sketches: Array) -> tuple[Array, Array]:
-        """Return keys uint32[V, N] and codes uint64[V, N]."""
+    def reference_codes(self, sketches: Array, *, moved: bool) -> tuple[Array, Array]:
+        """Return keys uint32[V, N] and codes uint64[V, N], of moved variants too or not."""
+
+    def variants(self, *, moved: bool) -> Array:
+        """Return int64[V], what `score` calls the variants of `reference_codes`."""
 
     def prepare(self, sketches: Array) -> Any:
         """Return what `score` needs of rows."""
@@ -116,20 +122,27 @@ class Matches:
 
 
 class Index:
-    """References, ready to be queried. Build it per process; `Entries` are what to ship."""
+    """References, ready to be queried. Build it per process; `Entries` are what to ship.
 
-    def __init__(self, sketcher: Sketcher, entries: Entries):
+    With ``moved`` (slower to build, and of images alone) queries are found that are a part of a
+    reference, or show it moved.
+    """
+
+    def __init__(self, sketcher: Sketcher, entries: Entries, *, moved: bool = True):
         self.sketcher = sketcher
+        self._variants = sketcher.variants(moved=moved)
         self.entries = entries.ordered()
         self._unique, self.group = _grouped(self.entries.sketches)
         distinct = self.entries.sketches[self._unique]
         self._prepared = sketcher.prepare(distinct)
-        keys, codes = sketcher.reference_codes(distinct)
+        keys, codes = sketcher.reference_codes(distinct, moved=moved)
         order = np.argsort(keys.ravel(), kind="stable")  # by key, variant, row
         self._codes = codes.ravel()[order]
         self._places = order.astype(np.uint32 if keys.size < 1 << 32 else np.uint64)
         counts = np.bincount(keys.ravel(), minlength=1 << sketcher.key_bits)
-        self._starts = np.concatenate([[0], np.cumsum(counts)])
+        small = keys.size < 1 << 31
+        starts = np.concatenate([[0], np.cumsum(counts)])
+        self._starts = starts.astype(np.int32 if small else np.int64)
 
     @classmethod
     def of(cls, sketcher: Sketcher, entries: Entries) -> Index:
@@ -189,6 +202,7 @@ class Index:
         place = np.concatenate([np.zeros(0, np.int64), *places]).astype(np.int64)
         variants, others = np.divmod(place, len(self._unique))
         prepared = self.sketcher.prepare(sketches)
+        variants = self._variants[variants]
         scores = self.sketcher.score(prepared, self._prepared, row, others, variants)
         good = scores > 0
         pairs = row[good] * len(self._unique) + others[good]
@@ -229,32 +243,43 @@ def find_pairs(
 ) -> tuple[list[Pair], int]:
     """Return the near-duplicates between the two blocks of a place, and how many were capped.
 
-    Of examples with equal sketches each is paired with the first of them, and only this one with
-    others: chains, not all pairs. `groups` joins them.
+    Every example is compared with those that are held out of training, as moved as may be. Inside
+    training, examples are compared as they are or mirrored, and of equal ones each is paired with
+    the first of them, and only this one with others: chains, not all pairs. `groups` joins them.
     """
     given = list(parts)
     if not given:
         return [], 0
     entries = Entries.merged(given)
     block = np.array([_block(key, blocks) for key in entries.keys], np.int64)
-    references = entries.take(np.nonzero(block == place[0])[0])
-    queries = entries.take(np.nonzero(block == place[1])[0])
-    first, group = _grouped(queries.sketches)
-    index = Index(sketcher, references)
-    found = index.query(queries.sketches[first])
+    trains = np.array([split == TRAIN for split in entries.splits], bool)
+    one, other = (entries.take(np.nonzero(block == i)[0]) for i in place)
+    held, other_held = (entries.take(np.nonzero((block == i) & ~trains)[0]) for i in place)
+    training, other_training = (entries.take(np.nonzero((block == i) & trains)[0]) for i in place)
+    first, group = _grouped(other_training.sketches)
+    searches = [(held, other, True), (training, other_training.take(first), False)]
+    if place[0] != place[1]:
+        searches.append((other_held, one, True))
     pairs: dict[tuple[tuple[str, str], tuple[str, str]], float] = {}
 
-    def add(one: tuple[str, str], other: tuple[str, str], score: float) -> None:
-        if one != other:
-            both = (min(one, other), max(one, other))
+    def add(name: tuple[str, str], other_name: tuple[str, str], score: float) -> None:
+        if name != other_name:
+            both = (min(name, other_name), max(name, other_name))
             pairs[both] = max(score, pairs.get(both, 0.0))
 
-    for row, position, score in zip(found.rows, found.positions, found.scores, strict=True):
-        add(queries.name(int(first[row])), index.entries.name(int(position)), float(score))
+    capped = 0
+    for references, queries, moved in searches:
+        if not len(references) or not len(queries):
+            continue
+        index = Index(sketcher, references, moved=moved)
+        found = index.query(queries.sketches)
+        capped += found.capped
+        for row, position, score in zip(found.rows, found.positions, found.scores, strict=True):
+            add(queries.name(int(row)), index.entries.name(int(position)), float(score))
     if place[0] == place[1]:
-        for row in np.nonzero(first[group] != np.arange(len(queries)))[0]:
-            add(queries.name(int(row)), queries.name(int(first[group[row]])), 1.0)
-    return sorted(Pair(a, b, score) for (a, b), score in pairs.items()), found.capped
+        for row in np.nonzero(first[group] != np.arange(len(other_training)))[0]:
+            add(other_training.name(int(row)), other_training.name(int(first[group[row]])), 1.0)
+    return sorted(Pair(a, b, score) for (a, b), score in pairs.items()), capped
 
 
 def groups(pairs: Iterable[Pair]) -> list[list[tuple[str, str]]]:

@@ -86,10 +86,16 @@ class TextSketcher:
             codes = _mixed(codes ^ values[:, :, i])
         return (codes >> np.uint64(64 - _KEY_BITS)).astype(np.uint32), codes
 
-    def reference_codes(self, sketches: Array) -> tuple[Array, Array]:
+    def reference_codes(self, sketches: Array, *, moved: bool = True) -> tuple[Array, Array]:
         """Return the keys uint32[42, N] and codes uint64[42, N] of every row."""
+        del moved
         keys, codes = self.query_codes(sketches)
         return np.ascontiguousarray(keys.T), np.ascontiguousarray(codes.T)
+
+    def variants(self, *, moved: bool) -> Array:
+        """Return int64[42], the number of each band."""
+        del moved
+        return np.arange(_BANDS)
 
     def prepare(self, sketches: Array) -> Array:
         """Return what `score` needs of rows."""
