@@ -142,7 +142,7 @@ class Index:
         counts = np.bincount(keys.ravel(), minlength=1 << sketcher.key_bits)
         small = keys.size < 1 << 31
         starts = np.concatenate([[0], np.cumsum(counts)])
-        self._starts = starts.astype(np.int32 if small else np.int64)
+        self._starts: Array = starts.astype(np.int32 if small else np.int64)
 
     @classmethod
     def of(cls, sketcher: Sketcher, entries: Entries) -> Index:
