@@ -49,6 +49,13 @@ def open_input(path: str) -> IO[bytes] | Any:
     return filesystem.open_input_file(inner)
 
 
+def open_arrow(path: str) -> Any:
+    """Open a file for Arrow: its threads may still hold a Python one when the program ends."""
+    import pyarrow as pa
+
+    return open_input(path) if is_remote(path) else pa.OSFile(path)
+
+
 def file_sha256(path: str) -> str:
     """Return the SHA-256 of a file's content, read in blocks, as 64 hex digits."""
     hasher = hashlib.sha256()

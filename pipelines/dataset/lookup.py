@@ -171,7 +171,7 @@ def _rows(dataset: str, key: str) -> list[dict[str, Any]]:
 def _provenance(dataset: str, **selection: Any) -> pa.Table:
     path = files.join(dataset, store.PROVENANCE)
     try:
-        with files.open_input(path) as file:
+        with files.open_arrow(path) as file:
             return pq.read_table(file, **selection)
     except (OSError, pa.ArrowException) as error:
         raise InputError(f"{path}: cannot be read ({error}); {_REPAIR}") from error

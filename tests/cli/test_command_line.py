@@ -75,8 +75,9 @@ def test_materialize_verify_show_replay(run, texts, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     status, out, err = run("materialize", texts, "--output", "out", "--set", "copies=2")
     assert (status, err) == (0, "")
-    first, digest = out.splitlines()
+    first, leakage, digest = out.splitlines()
     assert first.startswith("wrote ")
+    assert leakage.startswith("leakage ")
     dataset = first.rsplit(" to ", 1)[1]
     assert dataset.startswith("out/tiny/")
 

@@ -51,7 +51,11 @@ def test_holds_what_its_manifest_lists_and_no_more(built):
     manifest = outcome.manifest
     named = {one.path for one in (*manifest.shards, *manifest.files)}
     assert set(files.sizes(outcome.path)) == named | {"manifest.json", ".lock"}
-    assert {one.path for one in manifest.files} == {"survey.json", "provenance.parquet"}
+    assert {one.path for one in manifest.files} == {
+        "survey.json",
+        "provenance.parquet",
+        "near_duplicates.parquet",
+    }
     assert load_manifest(outcome.path) == manifest
     assert len(outcome.manifest.fingerprint) == 64
     assert outcome.path.endswith(f"tiny/{manifest.fingerprint[:12]}")

@@ -208,9 +208,7 @@ def _opened(path: str) -> Iterator[pq.ParquetFile]:
         InputError: It cannot be read, or is no Parquet file, or is damaged.
     """
     try:
-        # Arrow's own kind of file: its threads may still hold a Python one when the program ends.
-        remote = files.is_remote(path)
-        with files.open_input(path) if remote else pa.OSFile(path) as stream:
+        with files.open_arrow(path) as stream:
             yield pq.ParquetFile(stream)
     except pa.ArrowException as error:
         raise _damaged(path, error) from error
