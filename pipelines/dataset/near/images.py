@@ -38,7 +38,7 @@ _MARGIN = (CELLS - WINDOW) // 2
 _INNER = slice(_MARGIN, -_MARGIN)
 _WAVES = 8
 _KEY_BITS = 22
-_PROBED = 6
+_PROBED = 7
 _CHUNK = 1024
 # OpenBLAS starts threads above 2**18 multiplications, which two Beam workers would fight over.
 _SMALL_PRODUCT = 1 << 17
@@ -73,7 +73,7 @@ class ImageSketcher:
     VERSION: ClassVar[int] = 1
     size: ClassVar[int] = SIZE
     key_bits: ClassVar[int] = _KEY_BITS
-    max_distance: ClassVar[int] = 15
+    max_distance: ClassVar[int] = 14
 
     min_score: float = 0.82
     min_correlation: float = 0.55

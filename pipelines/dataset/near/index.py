@@ -163,7 +163,7 @@ class Index:
         if len(unique) < len(sketches):  # every row gets what its first equal got
             starts = np.searchsorted(rows, np.arange(len(unique) + 1))
             counts = np.diff(starts)[group]
-            at = np.repeat(starts[group], counts) + _counting(counts)
+            at = _ranges(starts[group], counts)
             rows = np.repeat(np.arange(len(sketches)), counts)
             positions, scores = positions[at], scores[at]
         else:
@@ -188,7 +188,7 @@ class Index:
         for low, high in _spans(counts.sum(1)):
             some = np.s_[low:high]
             sizes = counts[some].ravel()
-            at = np.repeat(starts[some].ravel(), sizes) + _counting(sizes)
+            at = _ranges(starts[some].ravel(), sizes)
             if codes.ndim == 1:
                 wanted = np.repeat(codes[some], counts[some].sum(1))
             else:
@@ -316,11 +316,11 @@ def _grouped(sketches: Array) -> tuple[Array, Array]:
     return first[order], place[inverse.ravel()]
 
 
-def _counting(counts: Array) -> Array:
-    """Return 0, 1, .. count - 1 for each of the counts, one after the other."""
+def _ranges(starts: Array, counts: Array) -> Array:
+    """Return ``start, start + 1, ..`` of so many numbers each, one range after the other."""
     ends = np.cumsum(counts)
     places: Array = np.arange(int(ends[-1]) if len(ends) else 0)
-    places -= np.repeat(ends - counts, counts)
+    places += np.repeat(starts - (ends - counts), counts)
     return places
 
 

@@ -76,7 +76,8 @@ def fit(query: Array, reference: Array) -> Fit:
     total = sums[:, 6, 6]
     # Adjusted R squared. The energy may lie in a few cells (a plane in the sky), which six
     # regressors fit by chance: cells count by their share of it (participation ratio).
-    cells = total**2 / np.maximum((planes[:, 6] ** 4).sum(1), 1.0)
+    squares = planes[:, 6] * planes[:, 6]
+    cells = total**2 / np.maximum((squares * squares).sum(1), 1.0)
     unexplained = np.clip(1 - explained / np.maximum(total, 1.0), 0, 1)
     unexplained *= cells / np.maximum(cells - 6, 1)
     gain = solved[:, 0]
