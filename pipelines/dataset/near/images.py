@@ -65,6 +65,8 @@ class ImageSketcher:
         smooth: Windows with less fine detail than the first number (`Fit.detail`) need a higher
             score, by the second number for each unit, down to the third: copies of digits or of
             enlarged pictures fit almost perfectly, but so do many that are none.
+        stripes: Windows with less than the first number (`Fit.stripes`) need a higher score, by the
+            second number for each unit: one ship on the horizon fits another.
         flat: Windows with less detail than this many grey levels (root mean square) show nothing
             to compare: then all cells must agree to `flat_level` grey levels.
         flat_level: See `flat`.
@@ -83,6 +85,7 @@ class ImageSketcher:
     move: tuple[float, float] = (1.0, 0.05)
     growth: tuple[float, float] = (0.12, 0.3)
     smooth: tuple[float, float, float] = (2.1, 0.17, 1.3)
+    stripes: tuple[float, float] = (0.2, 0.7)
     flat: float = 1.0
     flat_level: int = 2
 
@@ -209,6 +212,8 @@ class ImageSketcher:
             score -= cost * np.maximum(value - free, 0)
         most, slope, least = self.smooth
         need = self.min_score + slope * np.maximum(most - np.maximum(found.detail, least), 0)
+        need += self.stripes[1] * np.maximum(self.stripes[0] - found.stripes, 0)
+        need = np.minimum(need, 0.96)
         scores[left] = np.where(score >= need, score, 0)
         flat = np.nonzero(energy(wanted) < self.flat**2)[0]
         whole = reference.luma[others[flat]].astype(np.int16)

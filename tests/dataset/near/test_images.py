@@ -33,8 +33,8 @@ def magnified(image):
 CHANGES = {
     "copied": (lambda i: i, 1.0),
     "mirrored": (lambda i: i[:, ::-1], 1.0),
-    "noised": (noised, 0.9),
-    "re-encoded": (jpeg, 0.9),
+    "noised": (noised, 0.85),
+    "re-encoded": (jpeg, 0.85),
     "brightened": (brighter, 0.9),
     "moved": (lambda i: cropped(i, 3, -2), 0.75),
     "mirrored and moved": (lambda i: cropped(i[:, ::-1], -4, 1), 0.75),
