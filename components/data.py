@@ -7,6 +7,7 @@ one record each, so that slices sorted by class arrive mixed. Whatever is stored
 
 import hashlib
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -118,6 +119,20 @@ def batches(
     are the stored shares of the classes, ``float32[n, classes]``, where the dataset has them, and
     weights are the stored ones, or 1. Scoring never sees either.
     """
+    rows = records(data, split, copy).take(-1 if examples is None else examples)
+    return _parsed(rows, data, model, batch_size, training=training)
+
+
+def shard_batches(
+    data: Data, shard: ShardInfo, model: keras.Model, *, batch_size: int = SCORING_BATCH
+) -> tf.data.Dataset:
+    """Return ``(inputs, labels int64[n])`` batches of one shard in its own order."""
+    return _parsed(_shard_records(data, [shard]), data, model, batch_size, training=False)
+
+
+def _parsed(
+    rows: tf.data.Dataset, data: Data, model: keras.Model, batch_size: int, *, training: bool
+) -> tf.data.Dataset:
     schema = data.schema
     spec = {schema.feature: tf.io.FixedLenFeature([], tf.string)}
     spec |= _training_spec(schema) if training else {"label": tf.io.FixedLenFeature([], tf.int64)}
@@ -132,7 +147,6 @@ def batches(
             inputs = reading.ids(inputs, table)
         return inputs, *(fields[name] for name in spec if name != schema.feature)
 
-    rows = records(data, split, copy).take(-1 if examples is None else examples)
     return rows.batch(batch_size).map(parse, num_parallel_calls=2)
 
 
@@ -144,9 +158,9 @@ def training_batches(
     batch_size: int,
     seed: int,
     examples: int | None = None,
-    beside: np.ndarray | None = None,
+    beside: Sequence[np.ndarray] = (),
 ) -> tf.data.Dataset:
-    """Return shuffled ``(inputs, labels, weights[, beside])`` batches of one training copy.
+    """Return shuffled ``(inputs, labels, weights, *beside)`` batches of one training copy.
 
     Labels and weights are what `batches` gives for training.
 
@@ -157,18 +171,21 @@ def training_batches(
         batch_size: Examples of a batch; a smaller rest is left out of this epoch.
         seed: Decides the order.
         examples: Read only the first so many of the fixed order.
-        beside: Array with one row per example read, in the fixed order, e.g. teacher logits.
+        beside: Arrays with one row per example read, in the fixed order, e.g. teacher logits.
     """
     rows = batches(
         data, "train", model, copy=copy, batch_size=256, examples=examples, training=True
     ).unbatch()
-    if beside is not None:
-        stored = tf.data.Dataset.from_tensor_slices(beside)
-        rows = tf.data.Dataset.zip(rows, stored).map(lambda row, more: (*row, more))
     available = data.examples("train", copy)
     wanted = min(available, examples or available)
+    if beside:  # positions go through the shuffle, and a batch fetches its rows at once
+        rows = rows.enumerate()
     rows = rows.shuffle(min(wanted, _shuffle_buffer(model)), seed=seed)
-    return rows.batch(batch_size, drop_remainder=wanted >= batch_size).prefetch(2)
+    rows = rows.batch(batch_size, drop_remainder=wanted >= batch_size)
+    if beside:
+        stored = [tf.constant(one) for one in beside]
+        rows = rows.map(lambda at, row: (*row, *(tf.gather(one, at) for one in stored)))
+    return rows.prefetch(2)
 
 
 def steps_per_epoch(data: Data, batch_size: int, examples: int | None, copy: int = 0) -> int:
@@ -196,13 +213,36 @@ def _shuffle_buffer(model: keras.Model) -> int:
 
 def records(data: Data, split: str, copy: int) -> tf.data.Dataset:
     """Return the serialized Examples of one copy of a split in their fixed order."""
-    shards = data.of(split, copy)
+    return _shard_records(data, data.of(split, copy))
+
+
+def fixed_order(data: Data, split: str, copy: int) -> np.ndarray:
+    """Return where each example of `records` stands in the shards of `Data.of` end to end.
+
+    Positions are ``int64[N]``, from 0.
+    """
+    counts = np.array([shard.examples for shard in data.of(split, copy)], np.int64)
+    rows = _in_turn((np.cumsum(counts) - counts, counts), len(counts), _positions)
+    blocks = rows.batch(1 << 16).as_numpy_iterator()
+    return np.concatenate(list(blocks))
+
+
+def _positions(start: tf.Tensor, count: tf.Tensor) -> tf.data.Dataset:
+    return tf.data.Dataset.range(start, start + count)
+
+
+def _shard_records(data: Data, shards: Sequence[ShardInfo]) -> tf.data.Dataset:
     paths = [str(data.root / shard.path) for shard in shards]
     compression = "GZIP" if data.schema.file_suffix.endswith(".gz") else ""
-    return tf.data.Dataset.from_tensor_slices(paths).interleave(
-        lambda path: tf.data.TFRecordDataset(path, compression_type=compression),
-        cycle_length=min(len(paths), READ_IN_TURN),
-        block_length=1,
+    return _in_turn(
+        paths, len(paths), lambda path: tf.data.TFRecordDataset(path, compression_type=compression)
+    )
+
+
+def _in_turn(shards: Any, count: int, read: Callable[..., tf.data.Dataset]) -> tf.data.Dataset:
+    """Read shards in turn, one element each; what ``read`` makes of them decides the elements."""
+    return tf.data.Dataset.from_tensor_slices(shards).interleave(
+        read, cycle_length=min(count, READ_IN_TURN), block_length=1
     )
 
 

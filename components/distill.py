@@ -1,14 +1,24 @@
-"""Distillation: a student learns a teacher's softened answers (Hinton et al., 2015)."""
+"""Distillation: a student learns a teacher's softened answers (Hinton et al., 2015).
+
+Where asked it also learns where the teacher looks: attention transfer (Zagoruyko and Komodakis,
+2017), see `components.attention`.
+"""
 
 import keras
-import numpy as np
 import tensorflow as tf
 
-from components.evaluate import compiled, logits_of
+from components.attention import (
+    attention_distance,
+    attention_map,
+    feature_maps,
+    pairs_of,
+    watched,
+)
 from components.models import build_model
+from components.signals import LiveTeacher, Teacher, as_maps
 from components.train import Context, Loss, fit, label_loss, smoothed_cross_entropy
 from schemas.errors import InputError
-from schemas.refresh import DistillConfig, FinetuneConfig, PruneConfig
+from schemas.refresh import DistillConfig, Teachable
 
 
 def run(context: Context, config: DistillConfig) -> keras.Model:
@@ -18,42 +28,44 @@ def run(context: Context, config: DistillConfig) -> keras.Model:
     return model
 
 
-def fit_with_teacher(
-    model: keras.Model, context: Context, config: DistillConfig | PruneConfig | FinetuneConfig
-) -> None:
+def fit_with_teacher(model: keras.Model, context: Context, config: Teachable) -> None:
     """Train ``model`` in place from the context's teacher, or on labels where it has none.
 
-    The teacher scores each stored copy once, when an epoch first reads it.
+    A teacher in memory scores each stored copy once, when an epoch first reads it; one whose
+    answers were stored is not needed any more. Both give the same training.
 
     Raises:
-        InputError: teacher and model answer with different numbers of classes.
+        InputError: teacher and model answer with different numbers of classes, or have no
+            attention maps that can be compared.
     """
-    teacher = context.teacher
+    teacher: Teacher | None = context.signals
+    if context.teacher is not None:
+        teacher = LiveTeacher(context.teacher, context.data)
     if teacher is None:
         fit(model, context, config, label_loss(config.label_smoothing))
         return
-    if teacher.output_shape[-1] != model.output_shape[-1]:
+    if teacher.classes != model.output_shape[-1]:
         raise InputError(
-            f"teacher and student must know the same classes, not {teacher.output_shape[-1]} and "
+            f"teacher and student must know the same classes, not {teacher.classes} and "
             f"{model.output_shape[-1]}: train the teacher on this dataset"
         )
-    stored: dict[int, np.ndarray] = {}
-    forward = compiled(teacher)
-
-    def answers(copy: int) -> np.ndarray:
-        if copy not in stored:
-            stored[copy] = logits_of(
-                teacher,
-                context.data,
-                "train",
-                copy=copy,
-                examples=config.examples,
-                forward=forward,
-            )
-        return stored[copy]
-
     loss = distillation_loss(config.temperature, config.alpha, config.label_smoothing)
-    fit(model, context, config, loss, beside=answers)
+    pairs: list[tuple[str, str]] = []
+    network = None
+    if config.attention:
+        pairs = pairs_of(teacher.sizes, feature_maps(model), config.attention_layers)
+        context.notes["attention_layers"] = [list(pair) for pair in pairs]
+        network = watched(model, [ours for _, ours in pairs])
+        loss = with_attention(loss, config.attention)
+    layers = [theirs for theirs, _ in pairs]
+    fit(
+        model,
+        context,
+        config,
+        loss,
+        beside=lambda copy: teacher.answers(copy, config.examples, layers),
+        network=network,
+    )
 
 
 def distillation_loss(temperature: float, alpha: float, smoothing: float) -> Loss:
@@ -72,3 +84,20 @@ def distillation_loss(temperature: float, alpha: float, smoothing: float) -> Los
         return alpha * temperature**2 * divergence + (1 - alpha) * hard
 
     return loss
+
+
+def with_attention(loss: Loss, beta: float) -> Loss:
+    """Add ``beta`` times the `attention_distance` to a loss.
+
+    The result takes ``([logits, *features], labels, teacher_logits, *stored_maps)``: activations
+    of the student's layers, and the teacher's maps as they are stored.
+    """
+
+    def both(outputs, labels, teacher_logits, *stored):
+        logits, *features = outputs
+        distance = attention_distance(
+            [as_maps(one) for one in stored], [attention_map(one) for one in features]
+        )
+        return loss(logits, labels, teacher_logits) + beta * distance
+
+    return both

@@ -2,8 +2,9 @@
 
 import functools
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import keras
 import numpy as np
@@ -11,6 +12,7 @@ import tensorflow as tf
 
 from components.data import Data, steps_per_epoch, training_batches
 from components.models import build_model
+from components.signals import StoredSignals
 from schemas.errors import FailedError
 from schemas.refresh import Fitting, TrainConfig
 
@@ -26,10 +28,13 @@ class Context:
     Attributes:
         data: The dataset.
         base: The network to start from, where the stage kind takes one.
-        teacher: The network to learn from, where one is named.
+        teacher: The network to learn from, where one is named; it is set or ``signals`` is.
         seed: Decides weights and order.
         progress: Called with one line of text now and then.
         notes: What the stage wants kept in its report.
+        files: What the stage wants kept beside the network: path below the model directory to
+            content. A stage that makes no other network ships these instead of a SavedModel.
+        signals: The stored answers of a teacher, where one is named and was stored.
     """
 
     data: Data
@@ -38,6 +43,8 @@ class Context:
     seed: int
     progress: Callable[[str], None]
     notes: dict
+    files: dict[str, bytes] = field(default_factory=dict)
+    signals: StoredSignals | None = None
 
 
 def run(context: Context, config: TrainConfig) -> keras.Model:
@@ -79,7 +86,8 @@ def fit(
     config: Fitting,
     loss: Loss,
     *,
-    beside: Callable[[int], np.ndarray] | None = None,
+    beside: Callable[[int], Sequence[np.ndarray]] = lambda copy: (),
+    network: Callable[..., Any] | None = None,
 ) -> None:
     """Train ``model`` in place; epoch ``e`` reads stored copy ``e % copies``.
 
@@ -87,13 +95,16 @@ def fit(
         model: Network that returns logits.
         context: Dataset, seed and progress.
         config: Epochs, batch size, optimizer and the rest.
-        loss: Gives ``float32[N]`` for ``(logits, labels)``, or ``(logits, labels, beside)``.
-            What is minimised is its mean, each example's share scaled by its stored weight.
-        beside: Gives for a copy the array that is read along with it (teacher logits).
+        loss: Gives ``float32[N]`` for ``(logits, labels, *beside)``. What is minimised is its
+            mean, each example's share scaled by its stored weight.
+        beside: Gives for a copy the arrays that are read along with it (teacher logits).
+        network: What is called in place of the model: the same weights with more outputs, which
+            the loss gets in place of the logits.
 
     Raises:
         FailedError: the loss stopped being a number.
     """
+    network = network or model
     data = context.data
     copies = data.copies()[: config.copies]
     order = [copies[epoch % len(copies)] for epoch in range(config.epochs)]
@@ -111,7 +122,7 @@ def fit(
     @tf.function(reduce_retracing=True)
     def step(inputs, labels, weights, *more):
         with tf.GradientTape() as tape:
-            value = weighted_mean(loss(model(inputs, training=True), labels, *more), weights)
+            value = weighted_mean(loss(network(inputs, training=True), labels, *more), weights)
         variables = [one.value for one in model.trainable_variables]
         gradients = tape.gradient(value, variables)
         gradients = [
@@ -130,7 +141,7 @@ def fit(
             batch_size=config.batch_size,
             seed=context.seed * 10_007 + epoch,
             examples=config.examples,
-            beside=beside(copy) if beside else None,
+            beside=beside(copy),
         )
         mean = float(tf.reduce_mean([step(*batch) for batch in rows]))
         if not np.isfinite(mean):

@@ -59,9 +59,14 @@ def file_digest(path: Path) -> str:
 
 def write_text(path: Path, text: str) -> None:
     """Replace a file's content so that a crash leaves the old or the new one (UTF-8)."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Replace a file's content so that a crash leaves the old or the new one."""
     temporary = path.with_name(f"{TEMPORARY}{path.name}-{uuid.uuid4().hex[:8]}")
     try:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_bytes(content)
         sync(temporary)
         os.replace(temporary, path)
     except OSError:

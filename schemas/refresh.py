@@ -91,26 +91,37 @@ class TrainConfig(Fitting):
 
 
 @dataclass(frozen=True, config=_STRICT, kw_only=True)
-class DistillConfig(Fitting):
-    """Train a new network on the softened answers of a teacher, and on the labels.
+class Teachable(Fitting):
+    """How a stage that may have a teacher learns from it.
 
-    Loss: ``alpha * T^2 * KL(teacher/T || student/T) + (1 - alpha) * cross-entropy``.
+    Loss: ``alpha * T^2 * KL(teacher/T || student/T) + (1 - alpha) * cross-entropy``, and with
+    ``attention`` above 0 that many times half the squared distance between the attention maps of
+    both, summed over pairs of layers. ``attention_layers`` names the pairs, the teacher's layer
+    first; without it the last feature maps of each size that both networks have are compared.
     """
 
-    TEACHER: ClassVar[str] = "required"
-    model: ModelOptions
     temperature: Annotated[float, Field(gt=0)] = 4.0
     alpha: Annotated[float, Field(ge=0, le=1)] = 0.9
+    attention: Annotated[float, Field(ge=0)] = 0.0
+    attention_layers: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, config=_STRICT, kw_only=True)
-class PruneConfig(Fitting):
+class DistillConfig(Teachable):
+    """Train a new network on the softened answers of a teacher, and on the labels."""
+
+    TEACHER: ClassVar[str] = "required"
+    model: ModelOptions
+
+
+@dataclass(frozen=True, config=_STRICT, kw_only=True)
+class PruneConfig(Teachable):
     """Cut the weakest channels out of a network, recalibrate it and fine-tune it briefly.
 
     ``ratio`` is the share of all prunable channels to remove, ranked across layers; kept widths
     are rounded up to multiples of ``round_to`` and no layer keeps less than ``floor`` of its own.
     ``calibration`` training examples renew the BatchNorm statistics. With a teacher the
-    fine-tuning distils (``temperature``, ``alpha``).
+    fine-tuning distils.
     """
 
     BASE: ClassVar[str] = "required"
@@ -120,18 +131,14 @@ class PruneConfig(Fitting):
     round_to: Positive = 4
     floor: Fraction = 0.2
     calibration: Positive = 2_000
-    temperature: Annotated[float, Field(gt=0)] = 4.0
-    alpha: Annotated[float, Field(ge=0, le=1)] = 0.9
 
 
 @dataclass(frozen=True, config=_STRICT, kw_only=True)
-class FinetuneConfig(Fitting):
+class FinetuneConfig(Teachable):
     """Train an existing network further, from a teacher's answers too where one is named."""
 
     BASE: ClassVar[str] = "required"
     TEACHER: ClassVar[str] = "optional"
-    temperature: Annotated[float, Field(gt=0)] = 4.0
-    alpha: Annotated[float, Field(ge=0, le=1)] = 0.9
 
 
 StageConfig = TrainConfig | DistillConfig | PruneConfig | FinetuneConfig

@@ -88,7 +88,7 @@ def test_what_is_stored_beside_stays_with_its_example(digits_dir):
     model = image_model(data)
     _, labels = read(batches(data, "train", model))
     rows = training_batches(
-        data, model, copy=0, batch_size=64, seed=3, beside=labels.astype(np.float32)
+        data, model, copy=0, batch_size=64, seed=3, beside=[labels.astype(np.float32)]
     )
 
     for _, label, weights, beside in rows:
