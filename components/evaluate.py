@@ -1,20 +1,15 @@
-"""Scores and sizes of a model."""
+"""Scores of a model."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from components.data import Data, batches
-from schemas.errors import InputError
-from schemas.report import EvalReport, SizeReport
+from schemas.report import EvalReport
 
-SERVING_FOLDER = "Format-Serving"
-KERAS_FILE = "keras/model.keras"
-
-Forward = Callable[[tf.Tensor], tf.Tensor]
+Forward = Callable[[tf.Tensor], tf.Tensor | np.ndarray]
 
 
 def logits_of(
@@ -39,9 +34,14 @@ def compiled(model: keras.Model) -> Forward:
     return tf.function(lambda inputs: model(inputs, training=False), reduce_retracing=True)
 
 
-def evaluate(model: keras.Model, data: Data, split: str = "eval") -> EvalReport:
-    """Return accuracy and mean cross-entropy (nats) over the originals of a split."""
-    logits, labels = _scored(_eager(model), batches(data, split, model))
+def evaluate(
+    model: keras.Model, data: Data, split: str = "eval", *, forward: Forward | None = None
+) -> EvalReport:
+    """Return accuracy and mean cross-entropy (nats) over the originals of a split.
+
+    ``forward`` answers in the network's stead: another form of it, such as a TFLite model.
+    """
+    logits, labels = _scored(forward or _eager(model), batches(data, split, model))
     shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
     log_total = np.log(np.exp(shifted).sum(axis=1))
     losses = log_total - shifted[np.arange(len(labels)), labels]
@@ -53,21 +53,6 @@ def evaluate(model: keras.Model, data: Data, split: str = "eval") -> EvalReport:
     )
 
 
-def saved_model_size(folder: str | Path, parameters: int | None = None) -> SizeReport:
-    """Return the bytes of every file of a SavedModel directory.
-
-    Raises:
-        InputError: the directory holds no SavedModel.
-    """
-    folder = Path(folder)
-    if not (folder / "saved_model.pb").is_file():
-        raise InputError(
-            f"{folder}: a SavedModel directory holds saved_model.pb; this one does not"
-        )
-    total = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    return SizeReport(format="saved_model", bytes=total, parameters=parameters)
-
-
 def _eager(model: keras.Model) -> Forward:
     return lambda inputs: model(inputs, training=False)
 
@@ -75,6 +60,6 @@ def _eager(model: keras.Model) -> Forward:
 def _scored(forward: Forward, rows: tf.data.Dataset) -> tuple[np.ndarray, np.ndarray]:
     logits, labels = [], []
     for inputs, answers in rows:
-        logits.append(forward(inputs).numpy())
+        logits.append(np.asarray(forward(inputs)))
         labels.append(answers.numpy())
     return np.concatenate(logits), np.concatenate(labels)

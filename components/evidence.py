@@ -6,9 +6,11 @@ printed is what was decided on.
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
+from components.artifact import folder_bytes, shipped_folder
 from schemas.errors import FailedError
 from schemas.refresh import Thresholds
 from schemas.report import EvalReport, SizeReport
@@ -18,12 +20,21 @@ LOSS_METRIC = "sparse_categorical_crossentropy"
 COUNT_METRIC = "example_count"
 
 
-def size_report(model: Path) -> SizeReport:
-    """Weigh the SavedModel of a model artifact; parameters as its stage counted them."""
-    from components.evaluate import SERVING_FOLDER, saved_model_size
+def size_report(model: Path, artifact: str) -> SizeReport:
+    """Weigh the files that ship of a model artifact; the rest is what its stage measured.
+
+    Args:
+        model: The model directory.
+        artifact: ``saved_model`` or ``tflite``.
+
+    Raises:
+        InputError: the model has no such artifact.
+    """
     from components.stages import load_report
 
-    return saved_model_size(model / SERVING_FOLDER, load_report(model)["parameters"])
+    weighed = folder_bytes(shipped_folder(model, artifact))
+    measured = SizeReport.from_json(load_report(model)["size"])
+    return dataclasses.replace(measured, format=artifact, bytes=weighed)
 
 
 def eval_config(thresholds: Thresholds) -> Any:

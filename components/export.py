@@ -32,7 +32,9 @@ def _export(model: keras.Model, data: Data, folder: Path, temporary: Path) -> No
     module.weights = [weight.value for weight in model.variables]
     if schema.modality == "text":
         reading = Reading.of(model)
-        module.table = vocabulary_table(_vocabulary_file(reading, data, temporary))
+        path = temporary / "vocabulary.txt"
+        path.write_text(shipped_vocabulary(reading, data), encoding="utf-8")
+        module.table = vocabulary_table(path)
         raw = tf.TensorSpec([None], tf.string, name="texts")
     else:
         raw = tf.TensorSpec([None, *schema.image_shape], tf.uint8, name="images")
@@ -88,9 +90,6 @@ def check_export(model: keras.Model, data: Data, folder: str | Path, *, examples
         )
 
 
-def _vocabulary_file(reading: Reading, data: Data, folder: Path) -> Path:
-    """Write the lines that the network knows, so that no unused word ships."""
-    lines = data.vocabulary[: reading.vocabulary]
-    path = folder / "vocabulary.txt"
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return path
+def shipped_vocabulary(reading: Reading, data: Data) -> str:
+    """Return the vocabulary file that ships: the lines that the network knows, no unused word."""
+    return "\n".join(data.vocabulary[: reading.vocabulary]) + "\n"

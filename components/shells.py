@@ -32,6 +32,7 @@ from tfx.types.standard_artifacts import (
 )
 
 from components import evidence
+from components.artifact import shipped_folder
 from components.gate import decide, decide_data
 from components.push import PUSHED_DIGEST, PUSHED_NOW, push
 from schemas.canonical import digest
@@ -103,11 +104,15 @@ def ModelStage(  # noqa: N802
 def SizeGate(  # noqa: N802
     model: InputArtifact[Model],
     blessing: OutputArtifact[InfraBlessing],
+    artifact: Parameter[str],
     thresholds: Parameter[str],
     code_version: Parameter[str],
 ) -> OutputDict(size_bytes=int):
-    """Bless a model whose shipped files keep to the size limit; ``thresholds`` is their JSON."""
-    report = evidence.size_report(Path(model.uri))
+    """Bless a model whose shipped files keep to the size limit.
+
+    ``thresholds`` is their JSON, ``artifact`` what ships: ``saved_model`` or ``tflite``.
+    """
+    report = evidence.size_report(Path(model.uri), artifact)
     decision = decide(report, Thresholds(**json.loads(thresholds)))
     blessing.set_int_custom_property(BLESSED, int(decision.blessed))
     folder = Path(blessing.uri)
@@ -138,7 +143,7 @@ class AtomicPusherExecutor(PusherExecutor):
         destination = json.loads(exec_properties[standard_component_specs.PUSH_DESTINATION_KEY])
         custom = json.loads(exec_properties[standard_component_specs.CUSTOM_CONFIG_KEY])
         result = push(
-            Path(self.GetModelPath(input_dict)),
+            shipped_folder(model.uri, custom["artifact"]),
             Path(destination["filesystem"]["base_directory"]),
             record=custom["record"],
             identity=digest({"model": load_report(model.uri)["digest"], **custom["same_when"]}),

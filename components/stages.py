@@ -18,18 +18,22 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from components import distill, finetune, train
+from components import distill, finetune, quantize, train
+from components.artifact import KERAS_FILE, LITE_FILE, LITE_FOLDER, SERVING_FOLDER
 from components.data import Data, open_dataset
-from components.evaluate import KERAS_FILE, SERVING_FOLDER, evaluate, saved_model_size
+from components.evaluate import evaluate
 from components.export import check_export, export
+from components.lite import LiteModel
 from components.models import input_record
 from components.prune import stage as prune
+from components.size import measure
 from components.train import Context
 from schemas.errors import InputError, unknown_name
 from schemas.refresh import STAGE_KINDS, config_settings
 from schemas.validation import validated
 
 REPORT_FILE = "stage.json"
+LITE_PATH = f"{LITE_FOLDER}/{LITE_FILE}"
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,7 @@ STAGES: dict[str, StageDef] = {
         "distill": distill,
         "prune": prune,
         "finetune": finetune,
+        "quantize": quantize,
     }.items()
 }
 
@@ -65,8 +70,9 @@ def run_stage(
 ) -> dict[str, Any]:
     """Run one stage and publish its model directory at ``output``.
 
-    The directory holds ``keras/model.keras`` (no optimizer state), ``Format-Serving`` (the
-    SavedModel that ships) and ``stage.json``. It appears under a temporary name first, so that
+    The directory holds ``keras/model.keras`` (no optimizer state), what ships and ``stage.json``.
+    What ships is ``Format-Serving``, a SavedModel; from a quantize stage ``tflite`` instead, with
+    the base's network as its source. The directory appears under a temporary name first, so that
     ``output`` is never half written; whatever stood there is replaced.
 
     Args:
@@ -120,14 +126,16 @@ def run_stage(
         "base": _digest_of(base),
         "teacher": _digest_of(teacher),
         "inputs": input_record(model, data),
+        "schema": data.schema.to_json(),
         "accuracy_before": before,
-        **_scores(model, data),
+        "size_before": load_report(base)["size"] if base else None,
+        **_scores(model, data, context.files),
         "notes": context.notes,
     }
-    _publish(model, data, Path(output), report, started)
+    _publish(model, data, Path(output), report, started, context.files)
     tell(
         f"accuracy on eval {report['accuracy']:.4f}  parameters {report['parameters']:,}  "
-        f"bytes {report['bytes']:,}  {report['seconds']:.1f} s"
+        f"bytes {report['bytes']:,} ({report['size']['format']})  {report['seconds']:.1f} s"
     )
     return report
 
@@ -171,19 +179,32 @@ def be_deterministic(seed: int) -> None:
     tf.config.experimental.enable_op_determinism()
 
 
-def _scores(model: keras.Model, data: Data) -> dict[str, Any]:
-    scores = evaluate(model, data, "eval")
+def _scores(model: keras.Model, data: Data, files: dict[str, bytes]) -> dict[str, Any]:
+    """Score what ships: the network itself, or the TFLite model that was made of it."""
+    lite = files.get(LITE_PATH)
+    scores = evaluate(model, data, "eval", forward=LiteModel(lite).logits if lite else None)
     return {
         "accuracy": scores.accuracy,
         "loss": scores.loss,
         "examples": scores.examples,
         "parameters": model.count_params(),
-        "digest": model_digest(model),
+        "digest": _files_digest(files) if files else model_digest(model),
     }
 
 
+def _files_digest(files: dict[str, bytes]) -> str:
+    """Return one SHA-256 over names and contents."""
+    parts = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
 def _publish(
-    model: keras.Model, data: Data, output: Path, report: dict[str, Any], started: float
+    model: keras.Model,
+    data: Data,
+    output: Path,
+    report: dict[str, Any],
+    started: float,
+    files: dict[str, bytes],
 ) -> None:
     """Write the model directory beside ``output`` and rename it there; completes ``report``."""
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -191,10 +212,15 @@ def _publish(
     try:
         (work / KERAS_FILE).parent.mkdir()
         model.save(work / KERAS_FILE, include_optimizer=False)
-        export(model, data, work / SERVING_FOLDER)
-        check_export(model, data, work / SERVING_FOLDER)
-        report["bytes"] = saved_model_size(work / SERVING_FOLDER).bytes
-        report["keras_bytes"] = (work / KERAS_FILE).stat().st_size
+        for name, content in files.items():
+            (work / name).parent.mkdir(exist_ok=True)
+            (work / name).write_bytes(content)
+        if not files:
+            export(model, data, work / SERVING_FOLDER)
+            check_export(model, data, work / SERVING_FOLDER)
+        artifact = "tflite" if files else "saved_model"
+        size = measure(model, work, artifact=artifact, lite=files.get(LITE_PATH))
+        report.update(size=size.to_json(), bytes=size.bytes, keras_bytes=size.keras_bytes)
         report["seconds"] = round(time.monotonic() - started, 3)
         text = json.dumps(report, indent=1, sort_keys=True) + "\n"
         (work / REPORT_FILE).write_text(text, encoding="utf-8")

@@ -229,9 +229,12 @@ def build_pipeline(
         model=model,
         eval_config=evidence.eval_config(plan.thresholds),
         example_splits=[GATED_SPLIT],
+        # TFMA itself loads SavedModels; a TFLite model answers through the interpreter.
+        module_path="components.lite_evaluation" if plan.artifact == "tflite" else None,
     )
     size_gate = shells.SizeGate(
         model=model,
+        artifact=plan.artifact,
         thresholds=canonical_json(dataclasses.asdict(plan.thresholds)).decode(),
         code_version=gate_version,
     )
@@ -242,6 +245,7 @@ def build_pipeline(
         "profile": plan.profile,
         "fingerprint": manifest.fingerprint,
         "stage": plan.push,
+        "artifact": plan.artifact,
         **same_when,
     }
     pusher = shells.AtomicPusher(
@@ -251,7 +255,7 @@ def build_pipeline(
         push_destination=tfx.proto.PushDestination(
             filesystem=tfx.proto.PushDestination.Filesystem(base_directory=str(places.serving))
         ),
-        custom_config={"record": record, "same_when": same_when},
+        custom_config={"artifact": plan.artifact, "record": record, "same_when": same_when},
     ).with_id(PUSHER)
     return tfx.dsl.Pipeline(
         pipeline_name=places.name,

@@ -15,7 +15,7 @@ from components.push import PUSHED_DIGEST, PUSHED_NOW
 from components.tree import write_text
 from schemas.errors import GateRefusal
 from schemas.refresh import RefreshPlan
-from schemas.report import GateDecision, NodeRow, PushRow, RefreshReport, StageRow
+from schemas.report import GateDecision, NodeRow, PushRow, RefreshReport, SizeReport, StageRow
 
 GATED_SPLIT = "test"
 RUNNING, DONE, CACHED, FAILED = "running", "done", "cached", "failed"
@@ -163,14 +163,19 @@ def render(report: RefreshReport, *, path: Path) -> str:
     lines = [f"{report.recipe} ({report.profile}): {report.status.replace('_', ' ')}"]
     if report.stages:
         lines += ["", *_table(
-            ("stage", "kind", "accuracy on eval", "parameters", "bytes", "seconds", ""),
+            (
+                "stage", "kind", "accuracy on eval", "parameters", "MMAC", "ms", "bytes", "of the",
+                "seconds", "",
+            ),
             [
                 (
                     row.name,
                     row.kind,
                     f"{row.accuracy:.4f}",
                     f"{row.parameters:,}",
+                    *_costs(row.size),
                     f"{row.bytes:,}",
+                    row.size.format if row.size else "",
                     f"{row.seconds:.1f}",
                     "cached" if row.cached else "",
                 )
@@ -195,7 +200,7 @@ def _decisions(nodes: Mapping[str, NodeResult], plan: RefreshPlan) -> list[GateD
         scores = evidence.eval_report(nodes["Evaluator"].path("evaluation"), split=GATED_SPLIT)
         decisions.append(decide(scores, plan.thresholds))
     if "SizeGate" in nodes:
-        weight = evidence.size_report(nodes[plan.push].path("model"))
+        weight = evidence.size_report(nodes[plan.push].path("model"), plan.artifact)
         decisions.append(decide(weight, plan.thresholds))
     return decisions
 
@@ -230,6 +235,18 @@ def _stage_row(node: NodeResult) -> StageRow:
         bytes=record["bytes"],
         seconds=record["seconds"],
         cached=node.state == CACHED,
+        size=SizeReport.from_json(record["size"]),
+        accuracy_before=record["accuracy_before"],
+        size_before=SizeReport.from_json(before) if (before := record["size_before"]) else None,
+    )
+
+
+def _costs(size: SizeReport | None) -> tuple[str, str]:
+    """Return millions of multiplications and the milliseconds that one example takes."""
+    latency = size.latency_of(1) if size else None
+    return (
+        f"{size.macs / 1e6:.2f}" if size and size.macs is not None else "-",
+        f"{latency.median_ms:.3f}" if latency else "-",
     )
 
 

@@ -141,21 +141,49 @@ class FinetuneConfig(Teachable):
     TEACHER: ClassVar[str] = "optional"
 
 
-StageConfig = TrainConfig | DistillConfig | PruneConfig | FinetuneConfig
+@dataclass(frozen=True, config=_STRICT, kw_only=True)
+class QuantizeConfig:
+    """Convert a network to TFLite, with fewer bits per weight; trains nothing.
 
-STAGE_KINDS: dict[str, type[Fitting]] = {
+    ``method``: ``dynamic`` stores weights in 8 bits and quantises activations as they come;
+    ``int8`` quantises both, with the ranges that ``calibration`` original training examples
+    (default 500) show; ``float16`` and ``float32`` keep floats. ``sparse`` encodes the zeros of a
+    network that was pruned by masks.
+    """
+
+    BASE: ClassVar[str] = "required"
+    TEACHER: ClassVar[str] = "none"
+    method: Literal["dynamic", "int8", "float16", "float32"] = "int8"
+    calibration: Positive | None = None
+    sparse: bool = False
+
+    @model_validator(mode="after")
+    def _check(self) -> "QuantizeConfig":
+        if self.calibration is not None and self.method != "int8":
+            text = f"is for method int8; remove it, for {self.method} looks at no example"
+            raise _located(("calibration",), text)
+        return self
+
+
+StageConfig = TrainConfig | DistillConfig | PruneConfig | FinetuneConfig | QuantizeConfig
+
+STAGE_KINDS: dict[str, type[Fitting] | type[QuantizeConfig]] = {
     "train": TrainConfig,
     "distill": DistillConfig,
     "prune": PruneConfig,
     "finetune": FinetuneConfig,
+    "quantize": QuantizeConfig,
 }
+
+Artifact = Literal["saved_model", "tflite"]
 
 
 @dataclass(frozen=True, config=_STRICT, kw_only=True)
 class Thresholds:
     """What the pushed model must meet; both are required, so that no gate is ever silent.
 
-    ``accuracy``: least accuracy on ``Split-test``. ``bytes``: most bytes of the SavedModel.
+    ``accuracy``: least accuracy on ``Split-test``. ``bytes``: most bytes of the artifact that
+    ships, vocabulary included.
     """
 
     accuracy: Fraction
@@ -201,6 +229,7 @@ class RefreshPlan:
     stages: tuple[Stage, ...]
     push: str
     thresholds: Thresholds
+    artifact: Artifact = "saved_model"
 
     def stage(self, name: str) -> Stage:
         """Return the stage of that name; ``ValueError`` lists the valid names."""
@@ -214,6 +243,8 @@ class RefreshPlan:
 class RefreshConfig:
     """The stages in order, the one whose model is evaluated and pushed, and its thresholds.
 
+    ``artifact`` says in which form it is evaluated, weighed and pushed: ``saved_model``, or
+    ``tflite`` where the stage that is pushed is a ``quantize`` stage.
     Every profile is validated on construction, so a recipe cannot hold one that fails later.
     """
 
@@ -221,6 +252,7 @@ class RefreshConfig:
     stages: tuple[StageSpec, ...] = Field(min_length=1)
     push: str
     thresholds: Thresholds
+    artifact: Artifact = "saved_model"
     profiles: dict[Literal["smoke", "demo", "full"], Profile] = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -235,6 +267,9 @@ class RefreshConfig:
             raise _located(
                 ("push",), f"must name a stage ({', '.join(earlier)}), not {self.push!r}"
             )
+        problem = _artifact_problem(self.artifact, earlier[self.push], self.stages)
+        if problem:
+            raise _located((problem[0],), problem[1])
         for profile, overrides in self.profiles.items():
             for name in overrides.stages:
                 if name not in earlier:
@@ -285,6 +320,7 @@ class RefreshConfig:
             stages=tuple(stages),
             push=self.push,
             thresholds=thresholds,
+            artifact=self.artifact,
         )
 
 
@@ -323,6 +359,32 @@ def _problem(spec: StageSpec, earlier: Mapping[str, StageSpec]) -> tuple[str, st
         if value is not None and value not in earlier:
             valid = ", ".join(earlier) or "none before this one"
             return field, f"must name an earlier stage ({valid}), not {value!r}"
+        if value is not None and earlier[value].kind == "quantize":
+            fix = f"name the network that it quantises, {earlier[value].base!r}"
+            return field, f"must name a stage that makes a network; {value!r} is quantised: {fix}"
+    return None
+
+
+def _artifact_problem(
+    artifact: str, pushed: StageSpec, stages: tuple[StageSpec, ...]
+) -> tuple[str, str] | None:
+    """Return the faulty field where the stage that is pushed does not write the artifact."""
+    if artifact == "tflite" and pushed.kind != "quantize":
+        fitting = [one.name for one in stages if one.kind == "quantize"]
+        fix = (
+            f"push {' or '.join(fitting)}"
+            if fitting
+            else f"add a stage of kind quantize with base: {pushed.name}, and push that"
+        )
+        return "artifact", (
+            f"tflite is written by quantize stages, but push names {pushed.name!r} "
+            f"({pushed.kind}): {fix}"
+        )
+    if artifact == "saved_model" and pushed.kind == "quantize":
+        return "push", (
+            f"{pushed.name!r} is a quantize stage, which writes no saved_model: set artifact: "
+            f"tflite, or push {pushed.base!r}"
+        )
     return None
 
 
@@ -357,7 +419,7 @@ def _prefixed(error: ValidationError, loc: tuple[str | int, ...]) -> ValidationE
     details = []
     for one in error.errors():
         own = tuple(part for part in one["loc"] if part not in MODEL_FAMILIES)
-        text = f"{one['msg']}, not {one['input']!r}"
+        text = one["msg"] if one["type"] == "refresh" else f"{one['msg']}, not {one['input']!r}"
         if one["type"] == "unexpected_keyword_argument":
             text = unknown_name("key", own[-1], _keys(error.title, one["loc"]))
         details.append(

@@ -26,18 +26,68 @@ class EvalReport:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SizeReport:
-    """What the files that ship weigh.
+class Latency:
+    """How long one pass over a batch takes on one thread, by the wall clock.
 
     Attributes:
-        format: What ships, e.g. ``"saved_model"``.
-        bytes: Sum of the sizes of those files.
-        parameters: Number of weights of the model, or None where it was not counted.
+        batch: Examples of the batch.
+        median_ms: Median in milliseconds.
+        p95_ms: The time that 95 of 100 passes keep to.
+        runs: Passes that were timed.
+    """
+
+    batch: int
+    median_ms: float
+    p95_ms: float
+    runs: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class SizeReport:
+    """What a model weighs and costs; every size in bytes, None where it was not measured.
+
+    Attributes:
+        format: What ships: ``saved_model`` or ``tflite``.
+        bytes: Sum of the sizes of its files. This is what the size gate decides on.
+        gzip_bytes: The same files as one gzip stream.
+        parameters: Number of weights.
+        nonzero: Number of weights other than 0.
+        macs: Multiply-accumulate operations for one example.
+        peak_activation_bytes: The most that the tensors alive at one moment take, for one example.
+        keras_bytes: Size of the ``.keras`` file.
+        saved_model_bytes: Size of the SavedModel's files.
+        tflite_bytes: Size of the TFLite file: the shipped one, else a float32 conversion.
+        latency: Of that TFLite file, for each size of a batch.
+        unmeasured: What is missing from the figures above, and why.
     """
 
     format: str
     bytes: int
+    gzip_bytes: int | None = None
     parameters: int | None = None
+    nonzero: int | None = None
+    macs: int | None = None
+    peak_activation_bytes: int | None = None
+    keras_bytes: int | None = None
+    saved_model_bytes: int | None = None
+    tflite_bytes: int | None = None
+    latency: tuple[Latency, ...] = ()
+    unmeasured: tuple[str, ...] = ()
+
+    def latency_of(self, batch: int) -> Latency | None:
+        """Return the latency for that size of a batch, or None."""
+        return next((one for one in self.latency if one.batch == batch), None)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        data = dataclasses.asdict(self)
+        return {**data, "latency": list(data["latency"]), "unmeasured": list(self.unmeasured)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> SizeReport:
+        """Read what `to_json` wrote."""
+        latency = tuple(Latency(**one) for one in data["latency"])
+        return cls(**{**data, "latency": latency, "unmeasured": tuple(data["unmeasured"])})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,9 +189,12 @@ class StageRow:
         kind: Its kind, e.g. ``"prune"``.
         accuracy: Accuracy on the evaluation split after the stage.
         parameters: Number of weights.
-        bytes: Size of the SavedModel.
+        bytes: Size of what ships.
         seconds: What the stage took when it ran.
         cached: Whether this run took it over from an earlier one.
+        size: Everything that was weighed, or None.
+        accuracy_before: Accuracy on the evaluation split of the network it started from, or None.
+        size_before: What the stage it started from weighed, or None.
     """
 
     name: str
@@ -151,6 +204,9 @@ class StageRow:
     bytes: int
     seconds: float
     cached: bool
+    size: SizeReport | None = None
+    accuracy_before: float | None = None
+    size_before: SizeReport | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -32,7 +32,7 @@ MAY_IMPORT = {
 HEAVY = {
     "tfx": (("components.shells",), ("pipelines.refresh",)),
     "apache_beam": (
-        ("pipelines.dataset.survey", "pipelines.dataset.build"),
+        ("pipelines.dataset.survey", "pipelines.dataset.build", "components.lite_evaluation"),
         ("pipelines.dataset.materialize",),
     ),
     "tensorflow": (
@@ -42,7 +42,8 @@ HEAVY = {
     "keras": (("components.*",), ("pipelines.dataset.adversarial",)),
     "tensorflow_datasets": ((), ("pipelines.dataset.sources.tfds",)),
     "tensorflow_data_validation": ((), ("components.evidence", "pipelines.refresh")),
-    "tensorflow_model_analysis": ((), ("components.evidence",)),
+    "tensorflow_model_analysis": ((), ("components.evidence", "components.lite_evaluation")),
+    "ai_edge_litert": (("components.lite",), ()),
     "ml_metadata": ((), ("pipelines.refresh", "pipelines.refresh_store")),
     "cv2": (("pipelines.augment.*",), ("pipelines.dataset.*",)),
     "nltk": ((), ("pipelines.augment.text.*",)),
@@ -51,7 +52,13 @@ HEAVY = {
 }
 
 # What runs before or without TensorFlow, although it lives in components.
-LIGHT_COMPONENTS = ("components.gate", "components.push", "components.evidence", "components.tree")
+LIGHT_COMPONENTS = (
+    "components.artifact",
+    "components.gate",
+    "components.push",
+    "components.evidence",
+    "components.tree",
+)
 
 
 @dataclass(frozen=True)

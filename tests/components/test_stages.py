@@ -7,8 +7,9 @@ import pytest
 import tensorflow as tf
 
 from components import train
+from components.artifact import folder_bytes
 from components.data import batches, open_dataset, records
-from components.evaluate import evaluate, saved_model_size
+from components.evaluate import evaluate
 from components.export import check_export
 from components.stages import (
     STAGES,
@@ -70,7 +71,7 @@ def test_teacher_learns_and_reports_itself(teacher, digits_dir):
     assert report["examples"] == 120
     assert report["accuracy"] == evaluate(model, open_dataset(digits_dir)).accuracy
     assert report["parameters"] == model.count_params()
-    assert report["bytes"] == saved_model_size(teacher / "Format-Serving").bytes
+    assert report["bytes"] == folder_bytes(teacher / "Format-Serving")
     assert report["keras_bytes"] == (teacher / "keras/model.keras").stat().st_size
     assert report["digest"] == model_digest(model)
     assert report["dataset"] == "d" * 64

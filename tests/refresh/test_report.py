@@ -12,7 +12,16 @@ from pipelines import code_version
 from pipelines.quiet import quiet
 from pipelines.refresh_report import NodeEvent, NodeResult, build_report, node_progress, render
 from schemas.refresh import RefreshPlan, Stage, Thresholds
-from schemas.report import Check, GateDecision, NodeRow, PushRow, RefreshReport, StageRow
+from schemas.report import (
+    Check,
+    GateDecision,
+    Latency,
+    NodeRow,
+    PushRow,
+    RefreshReport,
+    SizeReport,
+    StageRow,
+)
 
 
 def report(**changes):
@@ -33,6 +42,22 @@ def report(**changes):
                 bytes=56_789,
                 seconds=7.0,
                 cached=True,
+                size=SizeReport(
+                    format="tflite",
+                    bytes=56_789,
+                    macs=1_500_000,
+                    latency=(Latency(batch=1, median_ms=0.0874, p95_ms=0.1, runs=9),),
+                ),
+            ),
+            StageRow(
+                name="student",
+                kind="distill",
+                accuracy=0.8,
+                parameters=12,
+                bytes=34,
+                seconds=1.0,
+                cached=False,
+                size=SizeReport(format="saved_model", bytes=34, unmeasured=("macs: odd (Odd)",)),
             ),
         ),
         "decisions": (
@@ -57,8 +82,11 @@ def report(**changes):
 
 def test_table_shows_stage_figures_gates_and_destination(tmp_path):
     text = render(report(), path=tmp_path / "report.json")
-    (row,) = (line for line in text.splitlines() if line.startswith("teacher"))
-    assert row.split() == ["teacher", "train", "0.9000", "1,234", "56,789", "7.0", "cached"]
+    rows = {line.split()[0]: line.split()[1:] for line in text.splitlines() if line}
+    assert rows["teacher"] == [
+        "train", "0.9000", "1,234", "1.50", "0.087", "56,789", "tflite", "7.0", "cached"
+    ]  # fmt: skip
+    assert rows["student"] == ["distill", "0.8000", "12", "-", "-", "34", "saved_model", "1.0"]
     assert (
         "accuracy passed   accuracy on test 0.8500 (n=360) meets the least allowed 0.8000" in text
     )
@@ -68,6 +96,8 @@ def test_table_shows_stage_figures_gates_and_destination(tmp_path):
 
 def test_nothing_new_says_what_ran_again(tmp_path):
     same = report(status="nothing_new")
+    assert "ran again" in render(same, path=tmp_path)
+    same = report(status="nothing_new", stages=same.stages[:1])
     assert "all model stages cached" in render(same, path=tmp_path)
 
 
@@ -146,7 +176,8 @@ def test_a_blessing_that_disagrees_with_its_evidence_fails_the_run(tmp_path):
     (tmp_path / "model" / "Format-Serving").mkdir(parents=True)
     (tmp_path / "model" / "Format-Serving" / "saved_model.pb").write_bytes(bytes(600))
     figures = {"name": "teacher", "kind": "train", "accuracy": 0.9, "parameters": 7}
-    figures |= {"bytes": 600, "seconds": 1.0}
+    figures |= {"bytes": 600, "seconds": 1.0, "accuracy_before": None, "size_before": None}
+    figures |= {"size": SizeReport(format="saved_model", bytes=600).to_json()}
     (tmp_path / "model" / "stage.json").write_text(json.dumps(figures))
     blessing = standard_artifacts.InfraBlessing()
     blessing.set_int_custom_property("blessed", 1)

@@ -14,6 +14,7 @@ from components.push import PUSHED_NOW, live_model
 from components.shells import AtomicPusherExecutor, DataGate, SizeGate
 from schemas.errors import GateRefusal
 from schemas.refresh import Thresholds
+from schemas.report import SizeReport
 
 
 def artifact(kind, folder):
@@ -29,23 +30,34 @@ def model(tmp_path):
     serving = tmp_path / "model" / "Format-Serving"
     serving.mkdir()
     (serving / "saved_model.pb").write_bytes(bytes(600))
-    (tmp_path / "model" / "stage.json").write_text(json.dumps({"parameters": 7, "digest": "m"}))
+    lite = tmp_path / "model" / "tflite"
+    lite.mkdir()
+    (lite / "model.tflite").write_bytes(bytes(150))
+    (lite / "vocabulary.txt").write_bytes(bytes(50))
+    size = SizeReport(format="saved_model", bytes=1, parameters=7).to_json()
+    (tmp_path / "model" / "stage.json").write_text(json.dumps({"size": size, "digest": "m"}))
     return one
 
 
-@pytest.mark.parametrize(("limit", "blessed"), [(599, 0), (600, 1)])
-def test_size_gate_blesses_by_the_bytes_that_ship(model, tmp_path, limit, blessed):
+@pytest.mark.parametrize(
+    ("artifact_name", "limit", "blessed"),
+    [("saved_model", 599, 0), ("saved_model", 600, 1), ("tflite", 199, 0), ("tflite", 200, 1)],
+)
+def test_size_gate_blesses_by_the_bytes_that_ship(model, tmp_path, artifact_name, limit, blessed):
     blessing = artifact(standard_artifacts.InfraBlessing, tmp_path / "blessing")
     returned = SizeGate.test_call(
         model=model,
         blessing=blessing,
+        artifact=artifact_name,
         thresholds=json.dumps({"accuracy": 0.5, "bytes": limit}),
         code_version="",
     )
-    assert returned == {"size_bytes": 600}
+    assert returned == {"size_bytes": {"saved_model": 600, "tflite": 200}[artifact_name]}
     assert blessing.get_int_custom_property("blessed") == blessed
     decision = json.loads((tmp_path / "blessing" / "decision.json").read_text())
     assert decision["blessed"] is bool(blessed)
+    (check,) = decision["checks"]
+    assert check["measure"] == f"bytes of the {artifact_name}"
 
 
 def validated(tmp_path, anomaly):
@@ -80,7 +92,7 @@ def test_data_gate_raises_on_an_anomaly_and_names_it(tmp_path):
         DataGate.test_call(anomalies=anomalies, statistics=statistics, code_version="")
 
 
-def push(model, tmp_path, *, accuracy=1, size=1, same_when=None):
+def push(model, tmp_path, *, accuracy=1, size=1, same_when=None, artifact_name="saved_model"):
     """Run the Pusher with those blessings and return its output artifact."""
     blessings = {}
     for key, kind, blessed in (
@@ -97,7 +109,11 @@ def push(model, tmp_path, *, accuracy=1, size=1, same_when=None):
         {
             "push_destination": json.dumps(destination),
             "custom_config": json.dumps(
-                {"record": {"recipe": "digits"}, "same_when": same_when or {}}
+                {
+                    "artifact": artifact_name,
+                    "record": {"recipe": "digits"},
+                    "same_when": same_when or {},
+                }
             ),
         },
     )
@@ -118,6 +134,14 @@ def test_pusher_pushes_once(model, tmp_path):
         assert pushed.get_int_custom_property(PUSHED_NOW) == now
     live = live_model(tmp_path / "serving")
     assert (live.version, live.record["recipe"]) == (1, "digits")
+
+
+def test_pusher_pushes_the_folder_of_the_artifact(model, tmp_path):
+    push(model, tmp_path, artifact_name="tflite")
+    live = live_model(tmp_path / "serving")
+    names = sorted(path.name for path in live.path.iterdir())
+    assert names == ["model.tflite", "push.json", "vocabulary.txt"]
+    assert live.intact
 
 
 def test_pusher_tells_models_apart_by_weights_code_and_data_not_by_bytes(model, tmp_path):
