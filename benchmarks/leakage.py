@@ -25,12 +25,12 @@ from schemas.recipe import load_recipe
 
 SEED = 20261124
 FIGURES = {
-    "image_recall": ("", "planted images found"),
-    "text_recall": ("", "planted texts found"),
-    "precision": ("", "reports of planted examples that name the original or its twin"),
+    "image_recall": ("%", "planted images found"),
+    "text_recall": ("%", "planted texts found"),
+    "precision": ("%", "reports of planted examples that name the original or its twin"),
     "known_negatives": ("", "known negatives reported, per 10,000"),
     "natural": ("", "reported in the raw data, per 10,000"),
-    "other_class": ("", "of these pairs, share of two classes"),
+    "other_class": ("%", "of these pairs, those of two classes"),
     "sketch_us": ("µs", "CPU time of a sketch"),
     "query_us": ("µs", "CPU time of a query against all of eval and test"),
 }
@@ -114,7 +114,7 @@ def _measure(
             found, good, bad = _plant(guarded, kind, rng, getattr(size, f"{modality}s"))
             recall[name].append(found)
             right, wrong = right + good, wrong + bad
-        precision.append(right / max(right + wrong, 1))
+        precision.append(100 * right / max(right + wrong, 1))
         false.append(_known_negatives(guarded, modality, np.random.default_rng([SEED, run])))
         some = _first(guarded.splits["train"].values, 4 * getattr(size, f"{modality}s"))
         sketches, seconds = _timed(lambda some=some: guarded.sketcher.sketch(some))
@@ -136,7 +136,7 @@ def _measure(
 def _plant(
     guarded: Guarded, kind: Kind, rng: np.random.Generator, count: int
 ) -> tuple[float, int, int]:
-    """Return the share of plants found, and how many reports name a twin or something else."""
+    """Return the percentage of plants found, and how many reports name a twin or something else."""
     test = guarded.splits["test"]
     rows = np.sort(rng.permutation(len(test.keys))[:count])
     changed = kind.make(_take(test.values, rows), rng)
@@ -146,7 +146,7 @@ def _plant(
         for row, position in zip(matches.rows, matches.positions, strict=True)
     ]
     found = np.unique(matches.rows[np.array(right, bool)])
-    return len(found) / len(rows), sum(right), len(right) - sum(right)
+    return 100 * len(found) / len(rows), sum(right), len(right) - sum(right)
 
 
 def _known_negatives(guarded: Guarded, modality: Modality, rng: np.random.Generator) -> float:
@@ -178,10 +178,10 @@ def _natural(guarded: Guarded) -> dict[str, float]:
 
 
 def _other_class(guarded: Guarded) -> float:
-    """Return the share of natural pairs that have two classes."""
+    """Return the percentage of natural pairs that have two classes."""
     matches = guarded.natural
     other = guarded.splits["train"].labels[matches.rows] != guarded.labels[matches.positions]
-    return float(other.mean()) if len(other) else 0.0
+    return 100 * float(other.mean()) if len(other) else 0.0
 
 
 def _guarded(modality: Modality, most: int) -> Guarded:
@@ -289,8 +289,8 @@ def _definitions(*, quick: bool) -> dict[str, str]:
             "texts sewn from an eighth of each of eight of them"
         ),
         "by eye": (
-            "of 200 reported CIFAR-10 training images, drawn outside clusters of many copies, 9 "
-            "showed another picture than their best match (ships, planes, horses)"
+            "of 200 reported CIFAR-10 training images, drawn outside clusters of many copies, 6 "
+            "showed, or may show, another picture than their best match (aeroplanes in the sky)"
         ),
         "thresholds": (
             "chosen on the training splits of CIFAR-10 and IMDB; every plant comes from test"
