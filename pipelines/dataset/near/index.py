@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 CAP = 256
-"""Different references compared per key and query; those left out are counted."""
+"""Windows of references (bands of texts) compared per key and query; the rest is counted."""
 
 _CHUNK = 1024
 _MOST_CANDIDATES = 4_000_000
