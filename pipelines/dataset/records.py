@@ -141,9 +141,8 @@ def frame(records: Iterable[bytes]) -> tuple[bytes, list[int]]:
     offsets: list[int] = []
     position = 0
     for record in records:
-        length = _LENGTH.pack(len(record))
         offsets.append(position)
-        parts += (length, _CRC.pack(_masked_crc(length)), record, _CRC.pack(_masked_crc(record)))
+        parts += (_header(len(record)), record, _CRC.pack(_masked_crc(record)))
         position += HEADER_BYTES + len(record) + FOOTER_BYTES
     return b"".join(parts), offsets
 
@@ -229,6 +228,13 @@ def _record_at(view: memoryview, position: int, origin: str, number: int) -> tup
     if _CRC.unpack_from(view, end)[0] != _masked_crc(record):
         raise _damaged(origin, number)
     return record, end + FOOTER_BYTES
+
+
+@functools.lru_cache(maxsize=1 << 14)
+def _header(size: int) -> bytes:
+    """Return what stands before a record of so many bytes."""
+    length = _LENGTH.pack(size)
+    return length + _CRC.pack(_masked_crc(length))
 
 
 def _masked_crc(data: bytes) -> int:
