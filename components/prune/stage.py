@@ -1,65 +1,216 @@
-"""The pruning stage: choose, cut, prove, recalibrate, fine-tune."""
+"""The pruning stage: choose, cut, prove, recalibrate, fine-tune, at once or in rounds."""
+
+from dataclasses import asdict, replace
 
 import keras
-import tensorflow as tf
 
-from components.data import Data, training_batches
+from components.data import batches, training_batches
 from components.distill import fit_with_teacher
-from components.prune.criteria import CRITERIA
-from components.prune.surgery import choose, mask, prove_equal, shrink
+from components.evaluate import evaluate, logits_of
+from components.prune.criteria import Scores, scores
+from components.prune.graph import ChannelGraph
+from components.prune.schedules import Pruned, heuristic, iterative
+from components.prune.selection import Limits, choose, matching
+from components.prune.sensitivities import sensitivity
+from components.prune.statistics import recalibrate
+from components.prune.surgery import cut, fresh
 from components.prune.walk import channel_graph
 from components.train import Context
+from schemas.errors import InputError
 from schemas.refresh import PruneConfig
 
 CALIBRATION_BATCH = 250
+TAYLOR_BATCH = 32
+ROUNDS = 5
+ROUND_EPOCHS = 1
+LARGEST_DROP = 0.01
+SENSITIVITY_RATIO = 0.5
+SENSITIVITY_EXAMPLES = 1_000
 
 
 def run(context: Context, config: PruneConfig) -> keras.Model:
     """Return a smaller network than the base, recalibrated and fine-tuned."""
     base = context.base
     graph = channel_graph(base)
-    prunable = graph.prunable()
-    scores = CRITERIA[config.criterion](base, graph)
-    removed = choose(
-        graph, scores, ratio=config.ratio, floor=config.floor, round_to=config.round_to
-    )
-    small = shrink(base, graph, removed)
-    difference = prove_equal(mask(base, graph, removed), small, seed=context.seed)
+    _check_names(graph, config)
+    steps = _Steps(context, config)
+    if config.sensitivity:
+        context.notes["sensitivity"] = [asdict(one) for one in steps.sensitivity(base, graph)]
+    pruned = steps.prune(base, graph)
+    small = pruned.model
+    before, after = graph.widths(), channel_graph(small).widths()
+    layers = {name: [before[name][0], after[name][0]] for name in before}
     context.notes.update(
-        channels=len(prunable),
-        removed=len(removed),
+        schedule=config.schedule,
+        criterion=config.criterion,
+        channels=pruned.groups,
+        removed=pruned.removed,
         parameters_before=base.count_params(),
         parameters_after=small.count_params(),
-        largest_difference=difference,
-        frozen_by=graph.unknown,
+        largest_difference=pruned.difference,
+        layers=layers,
+        frozen=graph.frozen_by,
+        frozen_by=list(graph.frozen_by),
     )
+    if pruned.trace:
+        context.notes["trace"] = [one.as_json() for one in pruned.trace]
     context.progress(
-        f"removed {len(removed)} of {len(prunable)} channel groups, parameters "
-        f"{base.count_params():,} -> {small.count_params():,}, proof within {difference:.1e}"
-        + (f", frozen by {', '.join(graph.unknown)}" if graph.unknown else "")
+        f"removed {pruned.removed} of {pruned.groups} channel groups, parameters "
+        f"{base.count_params():,} -> {small.count_params():,}, proof within "
+        f"{pruned.difference:.1e}"
+        + (f", frozen by {', '.join(graph.frozen_by)}" if graph.frozen_by else "")
     )
-    recalibrate(small, context.data, examples=config.calibration, seed=context.seed)
-    fit_with_teacher(small, context, config)
+    steps.finish(small)
+    if config.twin:
+        epochs = config.epochs + pruned.tuned * steps.round_epochs
+        context.notes["twin"] = steps.twin(small, epochs)
     return small
 
 
-def recalibrate(model: keras.Model, data: Data, *, examples: int, seed: int) -> None:
-    """Replace the BatchNorm statistics by averages over training originals, weights untouched."""
-    norms = [one for one in model.layers if isinstance(one, keras.layers.BatchNormalization)]
-    if not norms:
-        return
-    momenta = [norm.momentum for norm in norms]
-    rows = training_batches(
-        data,
-        model,
-        copy=0,
-        batch_size=min(CALIBRATION_BATCH, data.examples("train")),
-        seed=seed,
-        examples=examples,
-    )
-    for index, (inputs, *_) in enumerate(rows):
-        for norm in norms:
-            norm.momentum = index / (index + 1)  # a running mean over the batches so far
-        model(tf.convert_to_tensor(inputs), training=True)
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
+class _Steps:
+    """What every schedule needs of the dataset and the settings."""
+
+    def __init__(self, context: Context, config: PruneConfig) -> None:
+        self.context = context
+        self.config = config
+        self.round_epochs = ROUND_EPOCHS if config.round_epochs is None else config.round_epochs
+        self.limits = Limits(
+            floor=config.floor,
+            floors=config.floors,
+            round_to=config.round_to,
+            protected=config.protected,
+        )
+
+    def prune(self, base: keras.Model, graph: ChannelGraph) -> Pruned:
+        """Cut by the schedule; recalibrated, and trained between rounds, but not after them."""
+        config, context = self.config, self.context
+        if config.schedule == "one_shot":
+            removed = choose(
+                graph,
+                self.scores(base, graph),
+                ratio=config.ratio,
+                threshold=config.threshold,
+                ratios=config.ratios,
+                limits=self.limits,
+            )
+            done = cut(base, graph, removed, seed=context.seed)
+            self.recalibrate(done.model)
+            return Pruned(
+                model=done.model,
+                trace=(),
+                groups=len(graph.prunable()),
+                removed=len(removed),
+                difference=done.difference,
+                tuned=0,
+            )
+        common = {
+            "score": self.scores,
+            "ratio": config.ratio,
+            "rounds": config.rounds or ROUNDS,
+            "tune": self.tune,
+            "recalibrate": self.recalibrate,
+            "limits": self.limits,
+            "seed": context.seed,
+            "progress": context.progress,
+        }
+        if config.schedule == "iterative":
+            return iterative(base, **common)
+        drop = config.largest_drop
+        return heuristic(
+            base,
+            **common,
+            evaluate=lambda model: evaluate(model, context.data, "eval").accuracy,
+            accuracy_floor=config.accuracy_floor,
+            largest_drop=LARGEST_DROP if drop is None else drop,
+            probe=self.probe,
+            probe_ratio=config.sensitivity_ratio or SENSITIVITY_RATIO,
+        )
+
+    def scores(self, model: keras.Model, graph: ChannelGraph) -> Scores:
+        """Score by the criterion of the settings; Taylor looks at the calibration examples."""
+        rows = None
+        if self.config.criterion == "taylor":
+            rows = self.examples(model, min(TAYLOR_BATCH, self.context.data.examples("train")))
+        return scores(model, graph, self.config.criterion, seed=self.context.seed, batches=rows)
+
+    def recalibrate(self, model: keras.Model) -> None:
+        """Renew the BatchNorm statistics from training originals."""
+        size = min(CALIBRATION_BATCH, self.context.data.examples("train"))
+        recalibrate(model, self.examples(model, size))
+
+    def examples(self, model: keras.Model, batch_size: int):
+        """Return shuffled batches of training originals."""
+        return training_batches(
+            self.context.data,
+            model,
+            copy=0,
+            batch_size=batch_size,
+            seed=self.context.seed,
+            examples=self.config.calibration,
+        )
+
+    def tune(self, model: keras.Model, number: int) -> None:
+        """Train between rounds."""
+        round_config = replace(self.config, epochs=self.round_epochs)
+        if self.round_epochs:
+            seed = self.context.seed + 101 * number
+            fit_with_teacher(model, replace(self.context, seed=seed), round_config)
+
+    def finish(self, model: keras.Model) -> None:
+        """Train in place; the heuristic takes it back if Split-eval is worse for it."""
+        weights = model.get_weights()
+        guarded = self.config.schedule == "heuristic" and self.config.epochs > 0
+        before = evaluate(model, self.context.data, "eval").accuracy if guarded else 0.0
+        fit_with_teacher(model, self.context, self.config)
+        if not guarded:
+            return
+        after = evaluate(model, self.context.data, "eval").accuracy
+        kept = after >= before
+        if not kept:
+            model.set_weights(weights)
+        self.context.notes["last_training"] = {"before": before, "after": after, "kept": kept}
+
+    def probe(self, model: keras.Model) -> float:
+        """Return the accuracy on the first examples of Split-eval."""
+        count = self.config.sensitivity_examples or SENSITIVITY_EXAMPLES
+        data = self.context.data
+        logits = logits_of(model, data, "eval", examples=count)
+        rows = batches(data, "eval", model, examples=count)
+        labels = [int(one) for _, answers in rows for one in answers]
+        return float((logits.argmax(axis=1) == labels).mean())
+
+    def sensitivity(self, model: keras.Model, graph: ChannelGraph):
+        """Return the sensitivity of every bundle, least sensitive first."""
+        found = sensitivity(
+            model,
+            graph,
+            self.scores(model, graph),
+            evaluate=self.probe,
+            ratio=self.config.sensitivity_ratio or SENSITIVITY_RATIO,
+            recalibrate=self.recalibrate,
+        )
+        for one in found:
+            self.context.progress(
+                f"sensitivity: {' + '.join(one.layers)} without {one.removed} of {one.groups}: "
+                f"{one.value:.4f} ({-one.drop:+.4f})"
+            )
+        return found
+
+    def twin(self, small: keras.Model, epochs: int) -> dict:
+        """Train the same architecture from fresh weights for as many epochs; return its scores."""
+        model = fresh(small)
+        fit_with_teacher(model, self.context, replace(self.config, epochs=epochs))
+        report = evaluate(model, self.context.data, "eval")
+        self.context.progress(
+            f"twin from fresh weights: accuracy on eval {report.accuracy:.4f} after {epochs} epochs"
+        )
+        return {"accuracy": report.accuracy, "loss": report.loss, "epochs": epochs}
+
+
+def _check_names(graph: ChannelGraph, config: PruneConfig) -> None:
+    """Refuse names of layers that the network does not have, before anything runs."""
+    for key in ("protected", "floors", "ratios"):
+        try:
+            matching(graph, list(getattr(config, key) or ()))
+        except InputError as error:
+            raise error.under(key) from None
