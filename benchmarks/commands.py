@@ -1,6 +1,6 @@
 """The project's commands as programs that a benchmark starts: each prints one line of JSON.
 
-``python -m benchmarks.commands materialize RECIPE OUTPUT SLICES [BEAM FLAG ...]``
+``python -m benchmarks.commands materialize RECIPE OUTPUT SLICES [KEY=VALUE ...] [BEAM FLAG ...]``
 ``python -m benchmarks.commands refresh RECIPE DATASET ROOT PROFILE``
 """
 
@@ -9,15 +9,19 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from pipelines.dataset.plan import Plan, make_plan
 from schemas.recipe import load_recipe
 
 
-def plan_of(recipe: str, output: str, slices: int = 0) -> Plan:
-    """Return the plan of a shipped recipe; with ``slices``, of its first training slices alone."""
-    plan = make_plan(load_recipe(recipe), output)
+def plan_of(recipe: str, output: str, slices: int = 0, *, settings: Sequence[str] = ()) -> Plan:
+    """Return the plan of a shipped recipe; with ``slices``, of its first training slices alone.
+
+    ``settings`` are ``key=value`` overrides, as ``--set`` takes them.
+    """
+    plan = make_plan(load_recipe(recipe, settings), output)
     return dataclasses.replace(plan, tasks=plan.tasks[:slices]) if slices else plan
 
 
@@ -27,8 +31,10 @@ def main(arguments: list[str]) -> None:
     if name == "materialize":
         from pipelines.dataset.materialize import materialize
 
-        output, slices, *flags = rest
-        outcome = materialize(plan_of(recipe, output, int(slices)), flags)
+        output, slices, *more = rest
+        flags = [one for one in more if one.startswith("--")]
+        settings = [one for one in more if not one.startswith("--")]
+        outcome = materialize(plan_of(recipe, output, int(slices), settings=settings), flags)
         answer = {
             "path": outcome.path,
             "digest": outcome.manifest.digest,

@@ -16,6 +16,7 @@ import numpy as np
 from benchmarks.peers.process import Peer, peer
 from benchmarks.policies import CLASSIC, FOUR_OPS
 from benchmarks.result import Measured
+from benchmarks.side_by_side import table_lines as table_lines
 from benchmarks.timing import one_core
 from pipelines.augment.policy import Policy, parse_policy
 from pipelines.dataset.images import decode_image
@@ -151,8 +152,8 @@ def _speeds(
         found[f"vs_{name}"] = {}
     for name, policy in measured.items():
         able = {peer_name: one for peer_name, one in peers.items() if name in one.names}
+        gc.collect()
         for run in range(runs + 1):  # the first warms up
-            gc.collect()
             start = time.process_time()
             policy.apply(images, keys, seed=SEED, copy=run + 1)
             ours = time.process_time() - start

@@ -14,6 +14,7 @@ from typing import Any
 
 from benchmarks.peers.process import Peer, peer
 from benchmarks.result import Measured
+from benchmarks.side_by_side import table_lines as table_lines
 from benchmarks.timing import one_core
 from pipelines.augment.policy import Policy, parse_policy
 from pipelines.dataset.sources import open_source
@@ -126,8 +127,8 @@ def _measure(
             raise FailedError(f"{name} measures {unknown}, which we do not.")
     for name, policy in measured.items():
         able = {peer_name: one for peer_name, one in peers.items() if name in one.names}
+        gc.collect()
         for run in range(runs + 1):  # the first warms up
-            gc.collect()
             start = time.process_time()
             policy.apply(texts, keys, seed=SEED, copy=run + 1)
             ours = time.process_time() - start

@@ -10,6 +10,7 @@ from pathlib import Path
 from benchmarks.commands import plan_of
 from benchmarks.peers.process import peer
 from benchmarks.result import Measured
+from benchmarks.side_by_side import table_lines as table_lines
 from benchmarks.timing import cost_of_command, one_core
 
 POLICY = {
