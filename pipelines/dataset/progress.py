@@ -62,7 +62,7 @@ class Progress:
         self._stream.flush()
 
     def _line(self) -> str:
-        done = sum(name.endswith(".parquet") for name in files.sizes(self._folder))
+        done = sum(name.endswith(store.SIDE_SUFFIX) for name in files.sizes(self._folder))
         seconds = time.monotonic() - self._start
         new = max(done - self._already, 0)
         rate = new * self._per_shard / seconds

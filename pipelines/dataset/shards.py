@@ -276,5 +276,7 @@ def _op_counts(trace: Trace) -> dict[str, int]:
     counts: Counter[str] = Counter()
     for name, column in trace.items():
         if name.endswith(".op"):
-            counts.update(column.tolist())
+            values = column.tolist()
+            names = set(values)  # one op, or one and none: quicker to look for than to tally
+            counts.update({one: values.count(one) for one in names} if len(names) < 3 else values)
     return {op: counts[op] for op in sorted(counts) if op}

@@ -1,6 +1,6 @@
 """The dataset directory: shards with their side files while it is built, the manifest last.
 
-While a dataset is built, ``_work/`` holds one Parquet side file per finished shard: its manifest
+While a dataset is built, ``_work/`` holds one Arrow side file per finished shard: its manifest
 entry (in the file's metadata) and its rows of the provenance table. It is written after the shard,
 so a shard with a side file is whole; a killed job resumes with the shards that have none.
 """
@@ -35,6 +35,7 @@ SURVEY = "survey.json"
 VOCABULARY = "vocabulary.txt"
 NEAR_DUPLICATES = "near_duplicates.parquet"
 LOCK = ".lock"
+SIDE_SUFFIX = ".arrow"
 _INFO = b"beam_refinery.shard"
 _STAMP = b"beam_refinery.stamp"
 _LEAKS = b"beam_refinery.leaks"
@@ -63,7 +64,7 @@ def run_task(
         examples = data.splits[split]
         shard = build_shard(job, task, examples, split=split, copy=copy, decisions=decisions)
         files.write_atomic(files.join(job.output, shard.info.path), shard.data, sync=False)
-        side = encode_side_file(job, task, shard)
+        side = memoryview(encode_side_file(job, task, shard))
         files.write_atomic(side_path(job.output, shard.info.path), side, sync=False)
         infos.append(shard.info)
     return infos
@@ -71,11 +72,11 @@ def run_task(
 
 def side_path(output: str, shard: str) -> str:
     """Return the path of a shard's side file."""
-    return files.join(output, WORK, f"{shard}.parquet")
+    return files.join(output, WORK, f"{shard}{SIDE_SUFFIX}")
 
 
-def encode_side_file(job: Job, task: SliceTask, shard: Shard) -> bytes:
-    """Return the side file of a shard as Parquet bytes."""
+def encode_side_file(job: Job, task: SliceTask, shard: Shard) -> pa.Buffer:
+    """Return the side file of a shard: Arrow's IPC file format, quick to write and to read."""
     info, examples = shard.info, shard.rows.examples
     count = len(examples)
     fixed = {
@@ -90,13 +91,18 @@ def encode_side_file(job: Job, task: SliceTask, shard: Shard) -> bytes:
         "offset": np.array(shard.offsets, np.int64),
     }
     schema = job.schema.arrow_schema()
-    table = pa.table({name: fixed[name] for name in schema.names}, schema=schema)
+    columns = pa.RecordBatch.from_pydict(fixed, schema=schema).columns
     for name, column in shard.rows.trace.items():
-        table = table.append_column(name, _trace_column(column))
-    metadata = {_INFO: json.dumps(asdict(info)).encode(), _STAMP: job.stamp.encode()}
+        columns.append(_trace_column(column))
+        schema = schema.append(pa.field(name, columns[-1].type))
+    metadata = {_INFO: json.dumps(vars(info)).encode(), _STAMP: job.stamp.encode()}
     if shard.leaks:
         metadata[_LEAKS] = json.dumps([asdict(leak) for leak in shard.leaks]).encode()
-    return _parquet(table.replace_schema_metadata(metadata), temporary=True)
+    schema = schema.with_metadata(metadata)
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, schema) as writer:
+        writer.write_batch(pa.record_batch(columns, schema=schema))
+    return sink.getvalue()
 
 
 def finished(job: Job, tasks: Iterable[SliceTask]) -> dict[str, ShardInfo]:
@@ -106,7 +112,7 @@ def finished(job: Job, tasks: Iterable[SliceTask]) -> dict[str, ShardInfo]:
     for task in tasks:
         for split, copy in task.shards:
             path = shard_path(job.schema, split, copy, task.number)
-            if path in have and f"{WORK}/{path}.parquet" in have:
+            if path in have and f"{WORK}/{path}{SIDE_SUFFIX}" in have:
                 info = _read_side_info(job, path)
                 if info is not None and have[path] == info.bytes:
                     if files.file_sha256(files.join(job.output, path)) == info.sha256:
@@ -166,7 +172,7 @@ def collect_leaks(job: Job, shards: Iterable[ShardInfo]) -> list[Leak]:
     leaks: list[Leak] = []
     for shard in shards:
         data = files.read_bytes(side_path(job.output, shard.path))
-        metadata: dict[bytes, bytes] = pq.read_schema(io.BytesIO(data)).metadata or {}
+        metadata: dict[bytes, bytes] = pa.ipc.open_file(data).schema.metadata or {}
         leaks += [Leak(**one) for one in json.loads(metadata.get(_LEAKS, b"[]"))]
     return leaks
 
@@ -210,31 +216,37 @@ def stray_files(output: str, known: Iterable[str]) -> Iterator[str]:
 
 def _trace_column(column: np.ndarray) -> pa.Array:
     if column.dtype.kind in "OU":
-        texts = pa.array(column, pa.string(), mask=column == "")
-        return texts.dictionary_encode()
+        return _names(column)
     return pa.array(np.ma.getdata(column), mask=np.ma.getmaskarray(column))
 
 
-def _parquet(table: pa.Table, *, temporary: bool = False) -> bytes:
-    """Return a Parquet file: small, or quick to write where it is read once and deleted."""
+def _names(column: np.ndarray) -> pa.DictionaryArray:
+    """Return texts, few of them distinct, as a dictionary by first appearance; "" becomes null."""
+    if len(column) and column[0] and len(set(column.tolist())) == 1:
+        codes = pa.array(np.zeros(len(column), np.int32))
+        return pa.DictionaryArray.from_arrays(codes, pa.array(column[:1], pa.string()))
+    encoded = pa.array(column, pa.string()).dictionary_encode()
+    names = encoded.dictionary.to_pylist()
+    if "" not in names:
+        return encoded
+    empty, codes = names.index(""), encoded.indices.to_numpy()
+    indices = pa.array(codes - (codes > empty), pa.int32(), mask=codes == empty)
+    names.remove("")
+    return pa.DictionaryArray.from_arrays(indices, pa.array(names, pa.string()))
+
+
+def _parquet(table: pa.Table) -> bytes:
+    """Return a small Parquet file."""
     sink = io.BytesIO()
-    small = not temporary
-    pq.write_table(
-        table,
-        sink,
-        compression="zstd" if small else None,
-        use_dictionary=small,
-        write_statistics=small,
-        row_group_size=1 << 17,
-    )
+    pq.write_table(table, sink, compression="zstd", row_group_size=1 << 17)
     return sink.getvalue()
 
 
 def _read_side_info(job: Job, path: str) -> ShardInfo | None:
     """Return a finished shard's entry; None where it is missing, damaged or of another stamp."""
     try:
-        schema = pq.read_schema(io.BytesIO(files.read_bytes(side_path(job.output, path))))
-        metadata: dict[bytes, bytes] = schema.metadata or {}
+        data = files.read_bytes(side_path(job.output, path))
+        metadata: dict[bytes, bytes] = pa.ipc.open_file(data).schema.metadata or {}
         if metadata.get(_STAMP) != job.stamp.encode():
             return None
         values: dict[str, Any] = json.loads(metadata[_INFO])
@@ -246,7 +258,7 @@ def _read_side_info(job: Job, path: str) -> ShardInfo | None:
 def _read_side_table(job: Job, path: str) -> pa.Table:
     try:
         data = files.read_bytes(side_path(job.output, path))
-        table = pq.read_table(io.BytesIO(data))
+        table = pa.ipc.open_file(data).read_all()
     except (OSError, pa.ArrowInvalid) as error:
         raise InputError(f"the side file of {path} is damaged ({error}). Run again.") from error
     return table.replace_schema_metadata(None)

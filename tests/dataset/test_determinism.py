@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.dataset import files
+from pipelines.dataset import files, store
 from pipelines.dataset.materialize import materialize
 from pipelines.dataset.plan import make_plan
 from pipelines.dataset.verify import verify
@@ -91,7 +91,7 @@ def test_another_hash_seed_and_working_directory(tmp_path):
 
 
 def side_files(output):
-    return sum(name.endswith(".parquet") for name in files.sizes(f"{output}/_work"))
+    return sum(name.endswith(store.SIDE_SUFFIX) for name in files.sizes(f"{output}/_work"))
 
 
 def started(arguments, output, *, shards):
