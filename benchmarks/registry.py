@@ -11,6 +11,7 @@ from benchmarks.result import Result, figures_of
 from schemas.errors import InputError, unknown_name
 
 BENCHMARKS = {
+    "leakage": "recall and precision of the near-duplicate guard on planted test examples",
     "materialize": "images/s of a dataset build against a plain loop and a per-element pipeline",
     "refresh": "seconds of a model refresh, node by node, the first time and from the cache",
 }
