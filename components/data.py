@@ -127,7 +127,7 @@ def shard_batches(
     data: Data, shard: ShardInfo, model: keras.Model, *, batch_size: int = SCORING_BATCH
 ) -> tf.data.Dataset:
     """Return ``(inputs, labels int64[n])`` batches of one shard in its own order."""
-    return _parsed(_shard_records(data, [shard]), data, model, batch_size, training=False)
+    return _parsed(shard_records(data, [shard]), data, model, batch_size, training=False)
 
 
 def _parsed(
@@ -213,7 +213,7 @@ def _shuffle_buffer(model: keras.Model) -> int:
 
 def records(data: Data, split: str, copy: int) -> tf.data.Dataset:
     """Return the serialized Examples of one copy of a split in their fixed order."""
-    return _shard_records(data, data.of(split, copy))
+    return shard_records(data, data.of(split, copy))
 
 
 def fixed_order(data: Data, split: str, copy: int) -> np.ndarray:
@@ -231,7 +231,8 @@ def _positions(start: tf.Tensor, count: tf.Tensor) -> tf.data.Dataset:
     return tf.data.Dataset.range(start, start + count)
 
 
-def _shard_records(data: Data, shards: Sequence[ShardInfo]) -> tf.data.Dataset:
+def shard_records(data: Data, shards: Sequence[ShardInfo]) -> tf.data.Dataset:
+    """Return the serialized Examples of some shards, read in turn."""
     paths = [str(data.root / shard.path) for shard in shards]
     compression = "GZIP" if data.schema.file_suffix.endswith(".gz") else ""
     return _in_turn(

@@ -41,7 +41,11 @@ def evaluate(
 
     ``forward`` answers in the network's stead: another form of it, such as a TFLite model.
     """
-    logits, labels = _scored(forward or _eager(model), batches(data, split, model))
+    return judge(*_scored(forward or _eager(model), batches(data, split, model)), split=split)
+
+
+def judge(logits: np.ndarray, labels: np.ndarray, *, split: str = "eval") -> EvalReport:
+    """Return accuracy and mean cross-entropy (nats) of logits ``float32[N, classes]``."""
     shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
     log_total = np.log(np.exp(shifted).sum(axis=1))
     losses = log_total - shifted[np.arange(len(labels)), labels]

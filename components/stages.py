@@ -1,16 +1,19 @@
 """The stages by name, and what surrounds each: loading, scoring, exporting, publishing.
 
 A stage is a module with ``run(context, config) -> keras.Model``; its config class is in
-`schemas.refresh.STAGE_KINDS` under the same name.
+`schemas.refresh.STAGE_KINDS` under the same name. One that stores a teacher's answers instead
+(`schemas.refresh.ANSWERS_ONLY`) has ``run(context, config, folder)``, which fills the folder and
+returns what is known of the teacher.
 """
 
+import contextlib
 import hashlib
 import json
 import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,18 +21,26 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from components import distill, finetune, quantize, train
-from components.artifact import KERAS_FILE, LITE_FILE, LITE_FOLDER, SERVING_FOLDER
+from components import distill, finetune, quantize, signal_store, text_teacher, train
+from components.artifact import (
+    KERAS_FILE,
+    LITE_FILE,
+    LITE_FOLDER,
+    SERVING_FOLDER,
+    folder_bytes,
+)
 from components.data import Data, open_dataset
 from components.evaluate import evaluate
 from components.export import check_export, export
 from components.lite import LiteModel
-from components.models import input_record
+from components.models import input_record, model_digest
 from components.prune import stage as prune
+from components.signals import open_signals
 from components.size import measure
 from components.train import Context
 from schemas.errors import InputError, unknown_name
-from schemas.refresh import STAGE_KINDS, config_settings
+from schemas.refresh import ANSWERS_ONLY, STAGE_KINDS, config_settings
+from schemas.teaching import SIGNALS, load_signals_manifest
 from schemas.validation import validated
 
 REPORT_FILE = "stage.json"
@@ -38,10 +49,10 @@ LITE_PATH = f"{LITE_FOLDER}/{LITE_FILE}"
 
 @dataclass(frozen=True)
 class StageDef:
-    """A stage kind: its config class and the function that turns models into a model."""
+    """A stage kind: its config class, and the function that makes its model or answers."""
 
     config: type
-    run: Callable[[Context, Any], keras.Model]
+    run: Callable[..., Any]
 
 
 STAGES: dict[str, StageDef] = {
@@ -52,6 +63,8 @@ STAGES: dict[str, StageDef] = {
         "prune": prune,
         "finetune": finetune,
         "quantize": quantize,
+        "signals": signal_store,
+        "ngrams": text_teacher,
     }.items()
 }
 
@@ -72,14 +85,15 @@ def run_stage(
 
     The directory holds ``keras/model.keras`` (no optimizer state), what ships and ``stage.json``.
     What ships is ``Format-Serving``, a SavedModel; from a quantize stage ``tflite`` instead, with
-    the base's network as its source. The directory appears under a temporary name first, so that
+    the base's network as its source. Kinds that store answers write teacher signals instead of
+    both, see `schemas.teaching`. The directory appears under a temporary name first, so that
     ``output`` is never half written; whatever stood there is replaced.
 
     Args:
         kind: Name in `STAGES`.
         dataset: Materialized dataset directory.
         base: Model directory to start from, for kinds that take one.
-        teacher: Model directory to learn from.
+        teacher: Model directory to learn from, or teacher signals that were stored before.
         config: Config of that kind, or its settings as a mapping.
         output: Model directory to write.
         seed: Decides weights, order and dropout.
@@ -90,7 +104,8 @@ def run_stage(
         What ``stage.json`` holds.
 
     Raises:
-        InputError: unknown kind, settings it refuses, a missing dataset or model.
+        InputError: unknown kind, settings it refuses, a missing dataset or model, signals of
+            another dataset.
         FailedError: training diverged, or a proof (pruning, export) did not hold.
     """
     if kind not in STAGES:
@@ -107,14 +122,18 @@ def run_stage(
     tell = _prefixed(progress, name)
     be_deterministic(seed)
     data = open_dataset(dataset)
+    stored = teacher is not None and (Path(teacher) / SIGNALS).is_file()
     context = Context(
         data=data,
         base=load_model(base) if base else None,
-        teacher=load_model(teacher) if teacher else None,
+        teacher=load_model(teacher) if teacher and not stored else None,
         seed=seed,
         progress=tell,
         notes={},
+        signals=open_signals(teacher, data) if stored else None,
     )
+    if kind in ANSWERS_ONLY:
+        return _store_answers(stage, context, config, Path(output), name=name, teacher=teacher)
     before = evaluate(context.base, data).accuracy if context.base else None
     model = stage.run(context, config)
     report = {
@@ -164,15 +183,6 @@ def load_report(folder: str | Path) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def model_digest(model: keras.Model) -> str:
-    """Return the SHA-256 over architecture and weights, whatever file holds them."""
-    hasher = hashlib.sha256(json.dumps(model.get_config(), sort_keys=True, default=str).encode())
-    for value in model.get_weights():
-        hasher.update(str((value.shape, value.dtype)).encode())
-        hasher.update(value.tobytes())
-    return hasher.hexdigest()
-
-
 def be_deterministic(seed: int) -> None:
     """Make what follows in this process depend on ``seed`` alone."""
     keras.utils.set_random_seed(seed)
@@ -207,9 +217,7 @@ def _publish(
     files: dict[str, bytes],
 ) -> None:
     """Write the model directory beside ``output`` and rename it there; completes ``report``."""
-    output.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
-    try:
+    with _placed(output) as work:
         (work / KERAS_FILE).parent.mkdir()
         model.save(work / KERAS_FILE, include_optimizer=False)
         for name, content in files.items():
@@ -221,9 +229,67 @@ def _publish(
         artifact = "tflite" if files else "saved_model"
         size = measure(model, work, artifact=artifact, lite=files.get(LITE_PATH))
         report.update(size=size.to_json(), bytes=size.bytes, keras_bytes=size.keras_bytes)
-        report["seconds"] = round(time.monotonic() - started, 3)
-        text = json.dumps(report, indent=1, sort_keys=True) + "\n"
-        (work / REPORT_FILE).write_text(text, encoding="utf-8")
+        _write_report(work, report, started)
+
+
+def _store_answers(
+    stage: StageDef,
+    context: Context,
+    config: Any,
+    output: Path,
+    *,
+    name: str,
+    teacher: str | Path | None,
+) -> dict[str, Any]:
+    """Run a stage that stores answers, publish them at ``output``; return ``stage.json``.
+
+    Raises:
+        InputError: the teacher is no network itself.
+    """
+    if context.signals is not None:
+        raise InputError(f"{teacher}: these answers are stored already; name the network itself")
+    started = time.monotonic()
+    with _placed(output) as work:
+        found = stage.run(context, config, work)
+        report = {
+            "name": name,
+            "kind": next(kind for kind, one in STAGES.items() if one is stage),
+            "config": config_settings(config),
+            "seed": context.seed,
+            "dataset": context.data.digest,
+            "base": None,
+            "teacher": _digest_of(teacher),
+            "inputs": None,
+            "schema": context.data.schema.to_json(),
+            "accuracy_before": None,
+            "size_before": None,
+            "size": None,
+            "bytes": folder_bytes(work),
+            **found,
+            "notes": context.notes,
+        }
+        _write_report(work, report, started)
+    context.progress(
+        f"accuracy of the teacher on eval {report['accuracy']:.4f}  parameters "
+        f"{report['parameters']:,}  answers {report['bytes']:,} bytes  {report['seconds']:.1f} s"
+    )
+    return report
+
+
+def _write_report(work: Path, report: dict[str, Any], started: float) -> None:
+    """Complete the report with the time since ``started``, and write it."""
+    report["seconds"] = round(time.monotonic() - started, 3)
+    text = json.dumps(report, indent=1, sort_keys=True) + "\n"
+    (work / REPORT_FILE).write_text(text, encoding="utf-8")
+
+
+@contextlib.contextmanager
+def _placed(output: Path) -> Iterator[Path]:
+    """Give a folder to fill; afterwards it stands at ``output``, whatever stood there before."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
+    try:
+        yield work
         work.chmod(0o755)
         if output.exists():
             shutil.rmtree(output)
@@ -233,7 +299,11 @@ def _publish(
 
 
 def _digest_of(folder: str | Path | None) -> str | None:
-    return load_report(folder)["digest"] if folder else None
+    if folder is None:
+        return None
+    if (Path(folder) / SIGNALS).is_file():
+        return load_signals_manifest(folder).digest
+    return load_report(folder)["digest"]
 
 
 def _prefixed(progress: Callable[[str], None] | None, name: str) -> Callable[[str], None]:

@@ -235,7 +235,7 @@ def _stage_row(node: NodeResult) -> StageRow:
         bytes=record["bytes"],
         seconds=record["seconds"],
         cached=node.state == CACHED,
-        size=SizeReport.from_json(record["size"]),
+        size=SizeReport.from_json(size) if (size := record["size"]) else None,
         accuracy_before=record["accuracy_before"],
         size_before=SizeReport.from_json(before) if (before := record["size_before"]) else None,
     )

@@ -14,6 +14,7 @@ from pydantic.dataclasses import dataclass
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from schemas.errors import unknown_name
+from schemas.teaching import NgramConfig, SignalsConfig
 
 PROFILES = ("smoke", "demo", "full")
 _STRICT = ConfigDict(extra="forbid")
@@ -200,7 +201,7 @@ class QuantizeConfig:
     ``method``: ``dynamic`` stores weights in 8 bits and quantises activations as they come;
     ``int8`` quantises both, with the ranges that ``calibration`` original training examples
     (default 500) show; ``float16`` and ``float32`` keep floats. ``sparse`` encodes the zeros of a
-    network that was pruned by masks.
+    network that was pruned by masks; only float weights can be run so.
     """
 
     BASE: ClassVar[str] = "required"
@@ -214,18 +215,33 @@ class QuantizeConfig:
         if self.calibration is not None and self.method != "int8":
             text = f"is for method int8; remove it, for {self.method} looks at no example"
             raise _located(("calibration",), text)
+        if self.sparse and self.method not in ("float32", "float16"):
+            text = f"needs method float16 or float32: sparse {self.method} weights cannot be run"
+            raise _located(("sparse",), text)
         return self
 
 
-StageConfig = TrainConfig | DistillConfig | PruneConfig | FinetuneConfig | QuantizeConfig
+StageConfig = (
+    TrainConfig
+    | DistillConfig
+    | PruneConfig
+    | FinetuneConfig
+    | QuantizeConfig
+    | SignalsConfig
+    | NgramConfig
+)
 
-STAGE_KINDS: dict[str, type[Fitting] | type[QuantizeConfig]] = {
+STAGE_KINDS: dict[str, type[Any]] = {
     "train": TrainConfig,
     "distill": DistillConfig,
     "prune": PruneConfig,
     "finetune": FinetuneConfig,
     "quantize": QuantizeConfig,
+    "signals": SignalsConfig,
+    "ngrams": NgramConfig,
 }
+ANSWERS_ONLY = ("signals", "ngrams")
+"""Kinds that store a teacher's answers and make no network."""
 
 Artifact = Literal["saved_model", "tflite"]
 
@@ -295,6 +311,9 @@ class RefreshPlan:
 class RefreshConfig:
     """The stages in order, the one whose model is evaluated and pushed, and its thresholds.
 
+    Label smoothing is 0 in a stage that teaches another, unless it says otherwise: smoothed
+    answers hide which classes are alike (Müller et al., "When Does Label Smoothing Help?", 2019).
+
     ``artifact`` says in which form it is evaluated, weighed and pushed: ``saved_model``, or
     ``tflite`` where the stage that is pushed is a ``quantize`` stage.
     Every profile is validated on construction, so a recipe cannot hold one that fails later.
@@ -311,7 +330,7 @@ class RefreshConfig:
     def _check(self) -> "RefreshConfig":
         earlier: dict[str, StageSpec] = {}
         for index, spec in enumerate(self.stages):
-            problem = _problem(spec, earlier)
+            problem = _problem(spec, earlier, self.model)
             if problem:
                 raise _located(("stages", index, problem[0]), problem[1])
             earlier[spec.name] = spec
@@ -319,6 +338,9 @@ class RefreshConfig:
             raise _located(
                 ("push",), f"must name a stage ({', '.join(earlier)}), not {self.push!r}"
             )
+        if earlier[self.push].kind in ANSWERS_ONLY:
+            text = f"must name a stage that makes a network; {self.push!r} stores answers"
+            raise _located(("push",), text)
         problem = _artifact_problem(self.artifact, earlier[self.push], self.stages)
         if problem:
             raise _located((problem[0],), problem[1])
@@ -346,13 +368,17 @@ class RefreshConfig:
             raise ValueError(f"profile must be one of {', '.join(PROFILES)}, not {name!r}")
         profile = self.profiles.get(name, Profile())  # type: ignore[call-overload]
         stages = []
+        teachers = _taught_from(self.stages)
         for index, spec in enumerate(self.stages):
+            written = spec.config
+            if spec.name in teachers and "label_smoothing" in _fields(STAGE_KINDS[spec.kind]):
+                written = {"label_smoothing": 0.0, **written}
             own = _validated(
-                spec.kind, _with_family(spec, spec.config, self.model), ("stages", index, "config")
+                spec.kind, _with_family(spec, written, self.model), ("stages", index, "config")
             )
             override = profile.stages.get(spec.name)
             if override is not None:
-                settings = _with_family(spec, _merged(spec.config, override), self.model)
+                settings = _with_family(spec, _merged(written, override), self.model)
                 own = _validated(spec.kind, settings, ("profiles", name, "stages", spec.name))
             stages.append(
                 Stage(
@@ -393,7 +419,14 @@ def config_settings(config: Any) -> dict[str, Any]:
     return settings
 
 
-def _problem(spec: StageSpec, earlier: Mapping[str, StageSpec]) -> tuple[str, str] | None:
+def _taught_from(stages: tuple[StageSpec, ...]) -> set[str]:
+    """Return the names of the stages that another one learns from, now or through signals."""
+    return {stage.teacher for stage in stages if stage.teacher is not None}
+
+
+def _problem(
+    spec: StageSpec, earlier: Mapping[str, StageSpec], family: str
+) -> tuple[str, str] | None:
     """Return the faulty field of a stage and why, or None."""
     if not _NAME.fullmatch(spec.name):
         return "name", f"must be lower-case letters, digits and _, not {spec.name!r}"
@@ -401,6 +434,8 @@ def _problem(spec: StageSpec, earlier: Mapping[str, StageSpec]) -> tuple[str, st
         return "name", f"must be unique, but {spec.name!r} is used twice"
     if spec.kind not in STAGE_KINDS:
         return "kind", f"must be one of {', '.join(STAGE_KINDS)}, not {spec.kind!r}"
+    if spec.kind == "ngrams" and family != TextModel.family:
+        return "kind", f"ngrams teaches texts, not {family}: use train for the teacher"
     kind = STAGE_KINDS[spec.kind]
     for field, demand in (("base", kind.BASE), ("teacher", kind.TEACHER)):
         value = getattr(spec, field)
@@ -414,6 +449,9 @@ def _problem(spec: StageSpec, earlier: Mapping[str, StageSpec]) -> tuple[str, st
         if value is not None and earlier[value].kind == "quantize":
             fix = f"name the network that it quantises, {earlier[value].base!r}"
             return field, f"must name a stage that makes a network; {value!r} is quantised: {fix}"
+        if value is not None and earlier[value].kind in ANSWERS_ONLY:
+            if field == "base" or spec.kind == "signals":
+                return field, f"must name a stage that makes a network; {value!r} stores answers"
     return None
 
 

@@ -1,6 +1,8 @@
 """The networks a stage can build, one module per family of `schemas.refresh.MODEL_FAMILIES`."""
 
 import dataclasses
+import hashlib
+import json
 from typing import Any
 
 import keras
@@ -33,3 +35,12 @@ def input_record(model: keras.Model, data: Data) -> dict[str, Any] | None:
     if data.schema.modality == "text":
         return dataclasses.asdict(Reading.of(model))
     return image.preprocessing(model)
+
+
+def model_digest(model: keras.Model) -> str:
+    """Return the SHA-256 over architecture and weights, whatever file holds them."""
+    hasher = hashlib.sha256(json.dumps(model.get_config(), sort_keys=True, default=str).encode())
+    for value in model.get_weights():
+        hasher.update(str((value.shape, value.dtype)).encode())
+        hasher.update(value.tobytes())
+    return hasher.hexdigest()

@@ -12,16 +12,9 @@ from components.attention import attention_map, feature_maps, last_of_each_size
 from components.data import batches, fixed_order, open_dataset, records
 from components.distill import distillation_loss, fit_with_teacher
 from components.models import build_model
-from components.signals import (
-    LiveTeacher,
-    Scorer,
-    as_maps,
-    finished_shard,
-    open_signals,
-    shards_to_score,
-    store,
-)
-from components.stages import be_deterministic
+from components.signal_store import finished_shard, shards_to_score, store_signals
+from components.signals import LiveTeacher, Scorer, as_maps, open_signals
+from components.stages import be_deterministic, load_report, run_stage
 from components.train import Context, fit
 from schemas.errors import InputError
 from schemas.refresh import parse_config
@@ -31,7 +24,7 @@ SETTINGS = {
     "model": {"family": "image_resnet", "width": 4},
     "epochs": 2,
     "batch_size": 50,
-    "examples": 300,
+    "examples": 100,
     "attention": 10.0,
 }
 TEACHER = "a" * 64
@@ -53,7 +46,7 @@ def teacher(data):
 @pytest.fixture(scope="module")
 def stored(data, teacher, tmp_path_factory):
     folder = tmp_path_factory.mktemp("signals")
-    store(teacher, data, folder, SignalsConfig(maps="float16"), teacher=TEACHER)
+    store_signals(teacher, data, folder, SignalsConfig(maps="float16"), teacher=TEACHER)
     return folder
 
 
@@ -134,7 +127,7 @@ def test_students_equal_those_of_a_teacher_asked_in_every_step(data, teacher, st
 
 
 def test_small_maps_are_near(data, teacher, stored, tmp_path):
-    manifest = store(teacher, data, tmp_path, SignalsConfig(maps="uint8"), teacher=TEACHER)
+    manifest = store_signals(teacher, data, tmp_path, SignalsConfig(maps="uint8"), teacher=TEACHER)
     errors = [one.error for one in manifest.maps]
     assert 0 < max(errors) < 0.01
     layers = [one.layer for one in manifest.maps]
@@ -158,9 +151,11 @@ def test_a_shard_depends_on_nothing_but_itself(data, teacher):
 
 
 def test_a_killed_run_resumes_and_ends_with_the_same_bytes(data, teacher, stored, tmp_path):
-    before = {one.path: (stored / one.path).read_bytes() for one in _manifest(stored).shards}
+    before = {
+        one.path: (stored / one.path).read_bytes() for one in load_signals_manifest(stored).shards
+    }
     first = shards_to_score(data, None)[0]
-    done = next(one for one in _manifest(stored).shards if one.source == first.path)
+    done = next(one for one in load_signals_manifest(stored).shards if one.source == first.path)
     (tmp_path / done.path).parent.mkdir(parents=True)
     (tmp_path / done.path).write_bytes(before[done.path])
     damaged = next(path for path in before if path != done.path)
@@ -169,7 +164,7 @@ def test_a_killed_run_resumes_and_ends_with_the_same_bytes(data, teacher, stored
         open_signals(tmp_path, data)
 
     lines = []
-    store(
+    store_signals(
         teacher,
         data,
         tmp_path,
@@ -208,7 +203,7 @@ def test_stale_and_foreign_signals_are_refused(data, stored, tmp_path):
 
 
 def test_missing_copies_layers_and_files_are_refused(data, teacher, tmp_path):
-    store(teacher, data, tmp_path, SignalsConfig(copies=1), teacher=TEACHER)
+    store_signals(teacher, data, tmp_path, SignalsConfig(copies=1), teacher=TEACHER)
     signals = open_signals(tmp_path, data)
     with pytest.raises(InputError, match=r"no signals for copy 1; copies there: \[0\]"):
         signals.answers(1, None, [])
@@ -229,9 +224,47 @@ def test_layers_are_named_with_maps_only(data, teacher, tmp_path):
         ({"layers": ["stem"], "maps": "uint8"}, "unknown feature map of the teacher 'stem'"),
     ):
         with pytest.raises(InputError, match=match):
-            store(teacher, data, tmp_path, SignalsConfig(**settings), teacher=TEACHER)
+            store_signals(teacher, data, tmp_path, SignalsConfig(**settings), teacher=TEACHER)
     assert list(tmp_path.iterdir()) == []
 
 
-def _manifest(folder):
-    return load_signals_manifest(folder)
+def test_stages_learn_from_stored_answers(digits_dir, tmp_path):
+    short = {"epochs": 2, "batch_size": 50, "examples": 100}
+    small = {"model": {"family": "image_resnet", "width": 4}, **short}
+    made = {
+        "teacher": ("train", {}, {**small, "model": {"family": "image_resnet", "width": 8}}),
+        "answers": ("signals", {"teacher": "teacher"}, {"maps": "uint8"}),
+        "student": ("distill", {"teacher": "answers"}, {**small, "attention": 10.0}),
+        "longer": ("finetune", {"base": "student", "teacher": "answers"}, short),
+    }
+    reports = {}
+    for name, (kind, links, config) in made.items():
+        reports[name] = run_stage(
+            kind,
+            dataset=digits_dir,
+            config=config,
+            output=tmp_path / name,
+            seed=1,
+            name=name,
+            **{role: tmp_path / other for role, other in links.items()},
+        )
+    answers, manifest = reports["answers"], load_signals_manifest(tmp_path / "answers")
+    assert answers == load_report(tmp_path / "answers")
+    assert manifest.teacher == answers["teacher"] == reports["teacher"]["digest"]
+    assert answers["accuracy"] == reports["teacher"]["accuracy"]
+    assert answers["parameters"] == reports["teacher"]["parameters"]
+    assert answers["digest"] == manifest.digest == reports["student"]["teacher"]
+    assert answers["bytes"] > sum(one.bytes for one in manifest.shards)
+    assert list(answers["notes"]["maps"]) == [
+        theirs for theirs, _ in reports["student"]["notes"]["attention_layers"]
+    ]
+    with pytest.raises(InputError, match="name the network itself"):
+        run_stage(
+            "signals",
+            dataset=digits_dir,
+            teacher=tmp_path / "answers",
+            config={},
+            output=tmp_path / "again",
+            seed=1,
+        )
+    assert not (tmp_path / "again").exists()
