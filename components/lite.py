@@ -71,7 +71,8 @@ def convert(
             activations quantised as they come) or ``int8`` (activations too, with ranges seen in
             the calibration; only integer kernels where TFLite has them).
         calibration: For ``int8``: inputs of the network, one row per example.
-        sparse: Encode weights that are mostly zero as such; a file of dense weights stays as it is.
+        sparse: Encode weights that are mostly zero as such (the interpreter runs float ones only).
+            A file of dense weights stays as it is.
 
     Raises:
         FailedError: TFLite has no form of an operation of the network.
@@ -129,8 +130,8 @@ class LiteModel:
     ) -> None:
         try:
             self._interpreter = Interpreter(model_content=content, num_threads=threads)
-        except ValueError as error:
-            raise InputError(f"this is no TFLite model: {error}") from error
+        except (RuntimeError, ValueError) as error:
+            raise InputError(f"the interpreter does not take this TFLite model: {error}") from error
         inputs, outputs = (
             self._interpreter.get_input_details(),
             self._interpreter.get_output_details(),
@@ -236,7 +237,9 @@ class LiteModel:
         runs = runs or min(_RUNS.get(batch, min(_RUNS.values())), max(_WARM_UP, affordable))
         seconds = [self._timed() for _ in range(runs)]
         median, p95 = 1e3 * np.percentile(seconds, [50, 95])
-        return Latency(batch=batch, median_ms=round(median, 5), p95_ms=round(p95, 5), runs=runs)
+        return Latency(
+            batch=batch, median_ms=round(float(median), 5), p95_ms=round(float(p95), 5), runs=runs
+        )
 
     def _timed(self) -> float:
         started = time.perf_counter()

@@ -73,6 +73,22 @@ def test_conversion_is_deterministic_in_other_processes_too(tmp_path):
     assert here == [there.strip()] * 2
 
 
+@pytest.mark.parametrize("method", ["float32", "float16"])
+def test_zeros_are_stored_as_zeros(method):
+    """Nine of ten weights are 0, as masks leave them."""
+    model, inputs = image_net((8, 8, 3)), images(20, (8, 8, 3))
+    wide = keras.Model(model.inputs, layers.Dense(100)(layers.Dense(500)(model.output)))
+    kernels = [layer.kernel for layer in wide.layers[-2:]]
+    chance = np.random.default_rng(1)
+    for kernel in kernels:
+        kernel.assign(kernel.numpy() * (chance.random(kernel.shape) < 0.1))
+    dense, sparse = (convert(wide, method, sparse=choice) for choice in (False, True))
+    assert len(sparse) < 0.5 * len(dense)
+    np.testing.assert_allclose(
+        LiteModel(sparse).logits(inputs), LiteModel(dense).logits(inputs), atol=1e-5
+    )
+
+
 def test_no_rows_and_more_than_one_batch():
     model = image_net((8, 8, 3))
     lite = LiteModel(convert(model, "float32"))
@@ -124,7 +140,7 @@ def test_a_folder_that_holds_no_model_is_refused(tmp_path):
     with pytest.raises(InputError, match="cannot be read as a TFLite model"):
         LiteModel.load(tmp_path)
     (tmp_path / "model.tflite").write_bytes(b"nothing of the kind")
-    with pytest.raises(InputError, match="no TFLite model"):
+    with pytest.raises(InputError, match="does not take this TFLite model"):
         LiteModel.load(tmp_path)
 
 
