@@ -10,13 +10,13 @@ from setuptools import find_packages, setup
 
 LIGHT = [
     "apache-beam>=2.70,<3",
-    "datasketch>=1.6.5,<3",
+    "datasketch>=2,<3",
     "deflate>=0.8,<1",
     "filelock>=3.16",
     "google-crc32c>=1.5,<2",
     "importlib_resources>=6.4",
     "nltk>=3.9.1,<4",
-    "numpy>=1.26,<3",
+    "numpy>=2,<3",
     "opencv-python-headless>=4.10",
     "protobuf>=5.29,<7",
     "pyarrow>=18,<24",

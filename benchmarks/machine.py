@@ -9,6 +9,7 @@ from pathlib import Path
 
 LIBRARIES = (
     "apache-beam",
+    "datasketch",
     "deflate",
     "keras",
     "numpy",

@@ -21,7 +21,15 @@ from schemas.recipe import Recipe, RecipeFile
 FINGERPRINT_VERSION = 1
 FINGERPRINT_DIGITS = 12
 ATTACK_LIBRARIES = ("tensorflow", "keras")
-LIBRARIES = ("numpy", "opencv-python-headless", "deflate", "pyarrow", "protobuf", "nltk")
+LIBRARIES = (
+    "numpy",
+    "opencv-python-headless",
+    "deflate",
+    "pyarrow",
+    "protobuf",
+    "nltk",
+    "datasketch",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
