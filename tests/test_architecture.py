@@ -22,6 +22,8 @@ MAY_IMPORT = {
     "pipelines.dataset": ("schemas", "pipelines.augment", "pipelines.dataset", "pipelines.quiet"),
     "pipelines.online": ("schemas", "pipelines.augment", "pipelines.dataset", "pipelines.online"),
     "pipelines.refresh": ("schemas", "components", "pipelines"),
+    # A network scores and Beam spreads the work, so this one stands above both rooms.
+    "pipelines.signals": ("schemas", "components", "pipelines.dataset"),
     "components": ("schemas", "components"),
     "benchmarks": ("schemas", "pipelines", "components", "benchmarks", "beam_runner"),
     "beam_runner": ("schemas", "pipelines", "components"),
@@ -32,7 +34,12 @@ MAY_IMPORT = {
 HEAVY = {
     "tfx": (("components.shells",), ("pipelines.refresh",)),
     "apache_beam": (
-        ("pipelines.dataset.survey", "pipelines.dataset.build", "components.lite_evaluation"),
+        (
+            "pipelines.dataset.survey",
+            "pipelines.dataset.build",
+            "pipelines.signals",
+            "components.lite_evaluation",
+        ),
         ("pipelines.dataset.materialize",),
     ),
     "tensorflow": (
@@ -47,7 +54,7 @@ HEAVY = {
     "ml_metadata": ((), ("pipelines.refresh", "pipelines.refresh_store")),
     "cv2": (("pipelines.augment.*",), ("pipelines.dataset.*",)),
     "nltk": ((), ("pipelines.augment.text.*",)),
-    "sklearn": ((), ("pipelines.dataset.sources.digits",)),
+    "sklearn": (("components.ngrams",), ("pipelines.dataset.sources.digits",)),
     "datasketch": ((), ("pipelines.dataset.near.texts",)),
 }
 

@@ -143,7 +143,7 @@ def _run(plan: Plan, todo: list[Any], options: Any) -> None:
         with beam.Pipeline(options=options) as pipeline:
             pipeline | "Materialize" >> Materialize(plan, todo)
     except Exception as error:  # a runner may raise anything
-        raise _translated(error) from error
+        raise translated(error) from error
     if files.exists(problems):
         lines = files.read_bytes(problems).decode("utf-8").splitlines()
         more = len(lines) - _SHOWN_PROBLEMS
@@ -152,7 +152,7 @@ def _run(plan: Plan, todo: list[Any], options: Any) -> None:
         )
 
 
-def _translated(error: Exception) -> BaseException:
+def translated(error: Exception) -> BaseException:
     """Return what a runner's exception means: Beam renames, annotates and quotes ours as text."""
     cause: BaseException | None = error
     while cause is not None:
