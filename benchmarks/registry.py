@@ -11,9 +11,11 @@ from benchmarks.result import Result, figures_of
 from schemas.errors import InputError, unknown_name
 
 BENCHMARKS = {
+    "augmentation_gain": "accuracy that augmentation gains on real data, small trainings, equal steps",
     "leakage": "recall and precision of the near-duplicate guard on planted test examples",
     "materialize": "images/s of a dataset build against a plain loop and a per-element pipeline",
     "refresh": "seconds of a model refresh, node by node, the first time and from the cache",
+    "text_ops": "reviews/s of each text op and policy, and against other libraries",
     "training_input": "examples/s of augmented training batches, and against Keras' ways",
 }
 """Module name to one line for listings."""
