@@ -147,7 +147,7 @@ def run_stage(
         "inputs": input_record(model, data),
         "schema": data.schema.to_json(),
         "accuracy_before": before,
-        "size_before": load_report(base)["size"] if base else None,
+        "size_before": load_report(base).get("size") if base else None,
         **_scores(model, data, context.files),
         "notes": context.notes,
     }
