@@ -109,13 +109,13 @@ def iterative(
         seed: Decides the inputs of the proofs.
         progress: Called with one line per round.
     """
-    state = _Rounds(model, limits, seed)
+    state = _Rounds(model, score, limits, seed)
     goal = int(ratio * state.groups)
     for number in range(1, rounds + 1):
         wanted = goal * number // rounds - state.removed
         if wanted <= 0:
             continue
-        done = state.cut(score, wanted)
+        done = state.cut(wanted)
         if done is None:
             break
         recalibrate(done.model)
@@ -180,7 +180,7 @@ def heuristic(
             f"accuracy_floor must not exceed what the network reaches uncut, {accuracy:.4f}, "
             f"but is {accuracy_floor}: lower it, or train the base longer"
         )
-    state = _Rounds(model, limits, seed)
+    state = _Rounds(model, score, limits, seed)
     goal = int(ratio * state.groups)
     first_step = step = max(1, goal // rounds)
     direction = GLOBAL
@@ -188,8 +188,8 @@ def heuristic(
         wanted = min(step, goal - state.removed)
         only = None
         if direction == LEAST_SENSITIVE:
-            only = state.least_sensitive(score, probe or evaluate, recalibrate, probe_ratio)
-        done = state.cut(score, wanted, only) if wanted > 0 else None
+            only = state.least_sensitive(probe or evaluate, recalibrate, probe_ratio)
+        done = state.cut(wanted, only) if wanted > 0 else None
         if done is None:
             break
         recalibrate(done.model)
@@ -225,8 +225,10 @@ def heuristic(
 class _Rounds:
     """What has been accepted so far."""
 
-    def __init__(self, model: keras.Model, limits: Limits | None, seed: int) -> None:
+    def __init__(self, model: keras.Model, score: Score, limits: Limits | None, seed: int) -> None:
         self.model = model
+        self.score = score
+        self.scores: Scores | None = None
         self.seed = seed
         self.graph = channel_graph(model)
         self.groups = len(self.graph.prunable())
@@ -236,14 +238,16 @@ class _Rounds:
         self.difference = 0.0
         self.trace: list[Round] = []
 
-    def cut(self, score: Score, count: int, only: set[str] | None = None) -> Cut | None:
+    def worth(self) -> Scores:
+        """Return the scores of the accepted network; it is scored once."""
+        if self.scores is None:
+            self.scores = self.score(self.model, self.graph)
+        return self.scores
+
+    def cut(self, count: int, only: set[str] | None = None) -> Cut | None:
         """Return the accepted network with about ``count`` groups less; None: nothing can leave."""
         removed = choose_blocks(
-            self.graph,
-            score(self.model, self.graph),
-            count=count,
-            limits=self.limits,
-            only=only,
+            self.graph, self.worth(), count=count, limits=self.limits, only=only
         )
         if not removed:
             return None
@@ -255,15 +259,14 @@ class _Rounds:
         self.removed += len(done.removed)
         self.model = done.model
         self.graph = channel_graph(done.model)
+        self.scores = None
 
-    def least_sensitive(
-        self, score: Score, probe: Evaluate, recalibrate: Recalibrate, ratio: float
-    ) -> set[str]:
+    def least_sensitive(self, probe: Evaluate, recalibrate: Recalibrate, ratio: float) -> set[str]:
         """Return the names of the less sensitive half of the bundles."""
         ranked = sensitivity(
             self.model,
             self.graph,
-            score(self.model, self.graph),
+            self.worth(),
             evaluate=probe,
             ratio=ratio,
             recalibrate=recalibrate,

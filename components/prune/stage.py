@@ -1,12 +1,13 @@
 """The pruning stage: choose, cut, prove, recalibrate, fine-tune, at once or in rounds."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 
 import keras
 
 from components.data import batches, training_batches
 from components.distill import fit_with_teacher
-from components.evaluate import evaluate, logits_of
+from components.evaluate import evaluate
 from components.prune.criteria import Scores, scores
 from components.prune.graph import ChannelGraph
 from components.prune.schedules import Pruned, heuristic, iterative
@@ -26,6 +27,7 @@ ROUND_EPOCHS = 1
 LARGEST_DROP = 0.01
 SENSITIVITY_RATIO = 0.5
 SENSITIVITY_EXAMPLES = 1_000
+NAMED = 5
 
 
 def run(context: Context, config: PruneConfig) -> keras.Model:
@@ -57,8 +59,7 @@ def run(context: Context, config: PruneConfig) -> keras.Model:
     context.progress(
         f"removed {pruned.removed} of {pruned.groups} channel groups, parameters "
         f"{base.count_params():,} -> {small.count_params():,}, proof within "
-        f"{pruned.difference:.1e}"
-        + (f", frozen by {', '.join(graph.frozen_by)}" if graph.frozen_by else "")
+        f"{pruned.difference:.1e}" + _told(graph.frozen_by)
     )
     steps.finish(small)
     if config.twin:
@@ -73,6 +74,8 @@ class _Steps:
     def __init__(self, context: Context, config: PruneConfig) -> None:
         self.context = context
         self.config = config
+        self.read: dict[int, list] = {}
+        self.probed: list | None = None
         self.round_epochs = ROUND_EPOCHS if config.round_epochs is None else config.round_epochs
         self.limits = Limits(
             floor=config.floor,
@@ -138,16 +141,19 @@ class _Steps:
         size = min(CALIBRATION_BATCH, self.context.data.examples("train"))
         recalibrate(model, self.examples(model, size))
 
-    def examples(self, model: keras.Model, batch_size: int):
-        """Return shuffled batches of training originals."""
-        return training_batches(
-            self.context.data,
-            model,
-            copy=0,
-            batch_size=batch_size,
-            seed=self.context.seed,
-            examples=self.config.calibration,
-        )
+    def examples(self, model: keras.Model, batch_size: int) -> list:
+        """Return shuffled batches of training originals; they are read once."""
+        if batch_size not in self.read:
+            rows = training_batches(
+                self.context.data,
+                model,
+                copy=0,
+                batch_size=batch_size,
+                seed=self.context.seed,
+                examples=self.config.calibration,
+            )
+            self.read[batch_size] = list(rows)
+        return self.read[batch_size]
 
     def tune(self, model: keras.Model, number: int) -> None:
         """Train between rounds."""
@@ -171,13 +177,16 @@ class _Steps:
         self.context.notes["last_training"] = {"before": before, "after": after, "kept": kept}
 
     def probe(self, model: keras.Model) -> float:
-        """Return the accuracy on the first examples of Split-eval."""
-        count = self.config.sensitivity_examples or SENSITIVITY_EXAMPLES
-        data = self.context.data
-        logits = logits_of(model, data, "eval", examples=count)
-        rows = batches(data, "eval", model, examples=count)
-        labels = [int(one) for _, answers in rows for one in answers]
-        return float((logits.argmax(axis=1) == labels).mean())
+        """Return the accuracy on the first examples of Split-eval; they are read once."""
+        if self.probed is None:
+            count = self.config.sensitivity_examples or SENSITIVITY_EXAMPLES
+            self.probed = list(batches(self.context.data, "eval", model, examples=count))
+        right = total = 0
+        for inputs, labels in self.probed:
+            answers = model(inputs, training=False).numpy().argmax(axis=1)
+            right += int((answers == labels.numpy()).sum())
+            total += len(answers)
+        return right / total
 
     def sensitivity(self, model: keras.Model, graph: ChannelGraph):
         """Return the sensitivity of every bundle, least sensitive first."""
@@ -205,6 +214,15 @@ class _Steps:
             f"twin from fresh weights: accuracy on eval {report.accuracy:.4f} after {epochs} epochs"
         )
         return {"accuracy": report.accuracy, "loss": report.loss, "epochs": epochs}
+
+
+def _told(frozen_by: Mapping[str, str]) -> str:
+    """Return the first of what froze channels, for a line of progress."""
+    names = list(frozen_by)
+    if not names:
+        return ""
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return f", frozen by {', '.join(names[:NAMED])}{more}"
 
 
 def _check_names(graph: ChannelGraph, config: PruneConfig) -> None:
