@@ -183,7 +183,7 @@ def test_the_table_shows_means_and_gains():
     }
     lines = gain.table_lines(figures_of(gain.FIGURES, runs))
     assert "| IMDB, 500 reviews: none | 51.0 % | 1.4 |  | 2 |" in lines
-    assert "| IMDB, 500 reviews: classic | 52.5 % | 2.1 | +1.5 ± 0.5 | 2 |" in lines
+    assert "| IMDB, 500 reviews: classic | 52.5 % | 2.1 | +1.50 ± 0.50 | 2 |" in lines
 
 
 def test_a_missing_engine_is_refused_before_anything_is_built(monkeypatch, tmp_path):
