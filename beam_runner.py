@@ -316,6 +316,8 @@ def _show(args: argparse.Namespace) -> int:
         for group in groups:
             _print_texts(group, manifest.schema.label_names)
         return EXIT_DONE
+    if not groups:  # an empty training split
+        return EXIT_DONE
     for group in groups:
         for one in group if args.key else group[:1]:
             label = manifest.schema.label_names[one.label]

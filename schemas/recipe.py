@@ -69,6 +69,13 @@ class ImageOptions:
     fit: Literal["crop", "stretch", "pad"] = "crop"
     channels: Literal[1, 3] | None = None
 
+    @field_validator("size", mode="before")
+    @classmethod
+    def _check_size(cls, size: Any) -> Any:
+        if size is not None and not (isinstance(size, list | tuple) and len(size) == 2):
+            raise ValueError(f"must be [height, width] in pixels, e.g. [64, 64], not {size!r}")
+        return size
+
 
 @dataclass(frozen=True, kw_only=True, config=_FORBID)
 class TextOptions:
@@ -144,11 +151,19 @@ class Recipe:
         if "kind" not in self.source:
             raise ValueError("source needs a kind (see `beam_runner.py list sources`)")
         if self.adversarial is not None and self.modality == "text":
-            raise ValueError("adversarial perturbs images; remove it from a text recipe")
+            raise InputError(
+                "it perturbs images; remove it from a text recipe", path=("adversarial",)
+            )
+        if self.adversarial is not None and not self.copies:
+            raise InputError(
+                "it perturbs augmented copies; set copies to 1 or more", path=("adversarial",)
+            )
         if self.balance == "oversample" and not self.copies:
-            raise ValueError("balance: oversample adds augmented copies; set copies to 1 or more")
+            raise InputError(
+                "oversample adds augmented copies; set copies to 1 or more", path=("balance",)
+            )
         if self.text.store_tokens and self.modality == "image":
-            raise ValueError("text.store_tokens is for text recipes; remove it")
+            raise InputError("is for text recipes; remove it", path=("text", "store_tokens"))
         return self
 
 

@@ -40,6 +40,9 @@ def _input_error(kind: type, error: ValidationError) -> InputError:
         return InputError(unknown_name("key", path[-1], valid), path=path)
     if first["type"] in ("missing", "missing_argument"):
         return InputError(f"the key {path[-1]!r} is missing; add it.", path=path[:-1])
+    cause = first.get("ctx", {}).get("error")
+    if isinstance(cause, InputError):  # a rule over several keys names the one to change
+        path = (*path, *cause.path)
     message = first["msg"].removeprefix("Value error, ").rstrip(".")
     message = message[0].lower() + message[1:]
     if first["type"] not in ("refresh", "value_error"):

@@ -6,7 +6,7 @@ its own files, and what flows through Beam is only their names.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -32,6 +32,11 @@ from schemas.manifest import MANIFEST, Manifest, ShardInfo, dataset_digest
 
 PROBLEMS = "problems.txt"
 """In ``_work/``: what is wrong with the input, one line per slice."""
+
+_NOTHING_LEARNED = (
+    "generate_sentence has no sentence to learn from: the training split holds none that begins "
+    "with a capital, ends with a full stop and names nobody. Remove the op from the policy."
+)
 
 SURVEYED = ("totals", "hashes", "sketches")
 
@@ -61,8 +66,10 @@ class BuildSlices(beam.DoFn):  # type: ignore[misc]
     """Builds the shards that a slice still lacks.
 
     Takes ``(task, its task with the missing shards alone, or None)`` and, where shards depend on
-    the survey, the decisions. Emits ``(shard paths, problem or None)``; without decisions it also
-    surveys the slice, so that nothing is read twice: tagged as `SurveySlices` does.
+    the survey, the decisions and the survey's problems: with any, the decisions lack examples, and
+    shards made by them would be resumed as finished. Emits ``(shard paths, problem or None)``;
+    without decisions it also surveys the slice, so that nothing is read twice: tagged as
+    `SurveySlices` does.
     """
 
     def __init__(self, job: Job) -> None:
@@ -76,11 +83,17 @@ class BuildSlices(beam.DoFn):  # type: ignore[misc]
         self._job.check_resources()
 
     def process(
-        self, element: tuple[SliceTask, SliceTask | None], decisions: Decisions | None = None
+        self,
+        element: tuple[SliceTask, SliceTask | None],
+        decisions: Decisions | None = None,
+        problems: Sequence[str] = (),
     ) -> Iterator[Any]:
         """Do one slice; bad input is a result, not an exception that a runner would retry."""
         task, missing = element
-        if missing is None and decisions is not None:
+        if problems or (missing is None and decisions is not None):
+            return
+        if decisions is not None and not decisions.suffice(self._job.policy):
+            yield [], _NOTHING_LEARNED
             return
         try:
             data = read_slice(self._job, task)
@@ -134,7 +147,11 @@ class Materialize(beam.PTransform):  # type: ignore[misc]
                 spread
                 | "Again" >> beam.Reshuffle()
                 | "BuildShards"
-                >> beam.ParDo(BuildSlices(plan.job), beam.pvalue.AsSingleton(decisions))
+                >> beam.ParDo(
+                    BuildSlices(plan.job),
+                    beam.pvalue.AsSingleton(decisions),
+                    beam.pvalue.AsList(surveyed.problems),
+                )
             )
             problems = surveyed.problems | "Problems" >> beam.Map(lambda problem: ([], problem))
             built = (built, problems) | "Outcomes" >> beam.Flatten()
@@ -221,8 +238,8 @@ def _counts(job: Job, shards: list[ShardInfo], quarantined: int) -> dict[str, An
     for shard in shards:
         split = shard.split
         examples[split] = examples.get(split, 0) + shard.examples
+        of_split = classes.setdefault(split, dict.fromkeys(names, 0))
         for label, count in shard.classes.items():
-            of_split = classes.setdefault(split, dict.fromkeys(names, 0))
             of_split[names[int(label)]] += count
         for op, count in shard.ops.items():
             ops.setdefault(split, {})[op] = ops.get(split, {}).get(op, 0) + count

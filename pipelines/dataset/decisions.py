@@ -14,10 +14,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from pipelines.augment.context import Context
+from pipelines.augment.policy import Policy
 from pipelines.dataset.balance import Balance
 from pipelines.dataset.near import Entries, Index, sketcher
 from pipelines.dataset.slices import Examples
-from schemas.canonical import sha256
+from schemas.canonical import digest, sha256
 from schemas.features import Modality
 from schemas.tokens import vocabulary_ids
 
@@ -69,6 +70,10 @@ class Decisions:
             kept &= self.balance.kept(examples)
         return examples if kept.all() else examples.take(np.flatnonzero(kept))
 
+    def suffice(self, policy: Policy) -> bool:
+        """Return whether the survey found what the policy's ops learn from."""
+        return "ngrams" not in policy.needs() or bool(self.language_models)
+
     def context(self) -> Context:
         """Return what ops may know of the training split."""
         return _context(self.language_models)
@@ -114,12 +119,13 @@ class Decisions:
 
 NONE = Decisions()
 
-_indexes: dict[tuple[str, str], Index] = {}
+_indexes: dict[tuple[str, str, str], Index] = {}
 """The index of the entries last asked for: building it takes longer than a slice does."""
 
 
 def _index(modality: Modality, entries: Entries) -> Index:
-    name = (modality, sha256(entries.sketches.tobytes()))
+    whose = digest([entries.splits, entries.keys])
+    name = (modality, whose, sha256(entries.sketches.tobytes()))
     if name not in _indexes:
         _indexes.clear()
         _indexes[name] = Index.of(sketcher(modality), entries)

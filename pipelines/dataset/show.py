@@ -30,7 +30,7 @@ def summary(dataset: str, manifest: Manifest) -> str:
         + (f" {list(manifest.schema.image_shape)}" if manifest.schema.image_shape else ""),
     ]
     for split, examples in counts["examples"].items():
-        classes = counts["classes"][split]
+        classes = counts["classes"].get(split, {})
         per_class = ", ".join(f"{name} {n:,}" for name, n in classes.items())
         copies = {shard.copy for shard in manifest.shards if shard.split == split}
         lines.append(f"  {split:<12} {examples:,} ({_copies(len(copies))}): {per_class}")
@@ -45,8 +45,12 @@ def summary(dataset: str, manifest: Manifest) -> str:
 
 
 def guards(manifest: Manifest) -> list[str]:
-    """Return what the guard against leakage and the attack found, a line each, if there are any."""
-    lines = []
+    """Return what the guards and the attack found, a line each: empty splits, leaks, errors."""
+    lines = [
+        f"  empty        the {split} split holds no example; refresh refuses such a dataset"
+        for split, examples in manifest.counts["examples"].items()
+        if not examples
+    ]
     leakage, attack = manifest.counts.get("leakage"), manifest.counts.get("adversarial")
     if leakage:
         copies = leakage["copies_by_parent"] + leakage["copies_by_content"]

@@ -246,7 +246,7 @@ def test_adversarial_is_refused_where_labels_are_mixed(image_dir, model_file):
 
 def test_adversarial_is_refused_for_text(text_dir, model_file):
     section = {"model": str(model_file), "epsilon": 8}
-    with pytest.raises(InputError, match="adversarial perturbs images"):
+    with pytest.raises(InputError, match="adversarial: it perturbs images"):
         parsed(tfds_recipe(text_dir, modality="text", adversarial=section))
 
 
