@@ -4,6 +4,8 @@ Where asked it also learns where the teacher looks: attention transfer (Zagoruyk
 2017), see `components.attention`.
 """
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
@@ -31,41 +33,46 @@ def run(context: Context, config: DistillConfig) -> keras.Model:
 def fit_with_teacher(model: keras.Model, context: Context, config: Teachable) -> None:
     """Train ``model`` in place from the context's teacher, or on labels where it has none.
 
+    Raises:
+        InputError: teacher and model answer with different numbers of classes, or have no
+            attention maps that can be compared.
+    """
+    fit(model, context, config, **lesson(model, context, config))
+
+
+def lesson(model: keras.Model, context: Context, config: Teachable) -> dict[str, Any]:
+    """Return what `fit` needs beside model, context and config: loss, and where the teacher is in.
+
     A teacher in memory scores each stored copy once, when an epoch first reads it; one whose
     answers were stored is not needed any more. Both give the same training.
 
     Raises:
-        InputError: teacher and model answer with different numbers of classes, or have no
-            attention maps that can be compared.
+        InputError: as `fit_with_teacher`.
     """
     teacher: Teacher | None = context.signals
     if context.teacher is not None:
         teacher = LiveTeacher(context.teacher, context.data)
     if teacher is None:
-        fit(model, context, config, label_loss(config.label_smoothing))
-        return
+        return {"loss": label_loss(config.label_smoothing)}
     if teacher.classes != model.output_shape[-1]:
         raise InputError(
             f"teacher and student must know the same classes, not {teacher.classes} and "
             f"{model.output_shape[-1]}: train the teacher on this dataset"
         )
     loss = distillation_loss(config.temperature, config.alpha, config.label_smoothing)
-    pairs: list[tuple[str, str]] = []
+    layers: list[str] = []
     network = None
     if config.attention:
         pairs = pairs_of(teacher.sizes, feature_maps(model), config.attention_layers)
         context.notes["attention_layers"] = [list(pair) for pair in pairs]
+        layers = [theirs for theirs, _ in pairs]
         network = watched(model, [ours for _, ours in pairs])
         loss = with_attention(loss, config.attention)
-    layers = [theirs for theirs, _ in pairs]
-    fit(
-        model,
-        context,
-        config,
-        loss,
-        beside=lambda copy: teacher.answers(copy, config.examples, layers),
-        network=network,
-    )
+    return {
+        "loss": loss,
+        "beside": lambda copy: teacher.answers(copy, config.examples, layers),
+        "network": network,
+    }
 
 
 def distillation_loss(temperature: float, alpha: float, smoothing: float) -> Loss:

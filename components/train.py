@@ -2,7 +2,7 @@
 
 import functools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +19,7 @@ from schemas.refresh import Fitting, TrainConfig
 WARM_UP = 0.3
 
 Loss = Callable[..., tf.Tensor]
+Beside = Callable[[int], Sequence[np.ndarray]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +71,11 @@ def smoothed_cross_entropy(logits, labels, smoothing: float):
     return tf.nn.softmax_cross_entropy_with_logits(targets, logits)
 
 
+def nothing(copy: int) -> Sequence[np.ndarray]:
+    """Return no array to read along with a copy."""
+    return ()
+
+
 def weighted_mean(losses: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
     """Return the mean of ``float32[N]`` losses, each times its weight.
 
@@ -86,10 +92,26 @@ def fit(
     config: Fitting,
     loss: Loss,
     *,
-    beside: Callable[[int], Sequence[np.ndarray]] = lambda copy: (),
+    beside: Beside = nothing,
     network: Callable[..., Any] | None = None,
 ) -> None:
-    """Train ``model`` in place; epoch ``e`` reads stored copy ``e % copies``.
+    """Train ``model`` in place through all epochs; see `epochs_of`."""
+    for _ in epochs_of(model, context, config, loss, beside=beside, network=network):
+        pass
+
+
+def epochs_of(
+    model: keras.Model,
+    context: Context,
+    config: Fitting,
+    loss: Loss,
+    *,
+    beside: Beside = nothing,
+    network: Callable[..., Any] | None = None,
+) -> Iterator[float]:
+    """Train ``model`` in place, one epoch for each value taken: its mean loss.
+
+    Epoch ``e`` reads stored copy ``e % copies``.
 
     Args:
         model: Network that returns logits.
@@ -153,6 +175,7 @@ def fit(
         context.progress(
             f"epoch {epoch + 1}/{config.epochs}  copy {copy}  loss {mean:.4f}  {seconds:.1f} s"
         )
+        yield mean
 
 
 class Triangular(keras.optimizers.schedules.LearningRateSchedule):
