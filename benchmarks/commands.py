@@ -39,6 +39,7 @@ def main(arguments: list[str]) -> None:
             "path": outcome.path,
             "digest": outcome.manifest.digest,
             "examples": sum(outcome.manifest.counts["examples"].values()),
+            "peak_mb": _peak_mb(),
         }
     else:
         from pipelines.refresh import run_refresh
@@ -52,6 +53,15 @@ def main(arguments: list[str]) -> None:
         )
         answer = refresh.report.to_json()
     print(json.dumps(answer), flush=True)
+
+
+def _peak_mb() -> float:
+    """Return the most memory that this process has held.
+
+    What ``getrusage`` says of a new process counts the memory of the one that started it.
+    """
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("VmHWM:")).split()[1]) / 1024
 
 
 if __name__ == "__main__":

@@ -11,7 +11,8 @@ from benchmarks.result import Result, figures_of
 from schemas.errors import InputError, unknown_name
 
 BENCHMARKS = {
-    "augmentation_gain": "accuracy gained by augmentation on real data: small trainings, equal steps",
+    "augmentation_gain": "accuracy gained by augmentation on real data, small trainings",
+    "image_ops": "images/s of the image ops against albumentations and ImageDataGenerator",
     "leakage": "recall and precision of the near-duplicate guard on planted test examples",
     "materialize": "images/s of a dataset build against a plain loop and a per-element pipeline",
     "refresh": "seconds of a model refresh, node by node, the first time and from the cache",

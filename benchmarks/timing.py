@@ -1,4 +1,4 @@
-"""Cost of a call or a command: wall time, CPU time of it and its children, peak memory."""
+"""Cost of a call or a command: wall time, CPU time of it and its children."""
 
 from __future__ import annotations
 
@@ -23,11 +23,10 @@ _SHOWN = 2000
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """Seconds of wall and CPU time, and MB of memory at its peak (0 where not measured)."""
+    """Seconds of wall and CPU time."""
 
     wall: float
     cpu: float
-    peak_mb: float = 0.0
 
 
 @contextlib.contextmanager
@@ -56,8 +55,7 @@ def cost_of_command(module: str, arguments: Sequence[str]) -> tuple[Cost, Any]:
     """Run ``python -m module arguments`` in a new process.
 
     Returns:
-        Its cost, start-up included, and the JSON value of the last line that it printed. The peak
-        is that of its largest process.
+        Its cost, start-up included, and the JSON value of the last line that it printed.
 
     Raises:
         FailedError: It did not exit with 0.
@@ -78,8 +76,7 @@ def cost_of_command(module: str, arguments: Sequence[str]) -> tuple[Cost, Any]:
         raise FailedError(
             f"python -m {module} exited with {process.returncode}:\n{output[-_SHOWN:].strip()}"
         )
-    kilobytes = usage.ru_maxrss / (1024 if sys.platform == "darwin" else 1)
-    cost = Cost(wall=wall, cpu=usage.ru_utime + usage.ru_stime, peak_mb=kilobytes / 1024)
+    cost = Cost(wall=wall, cpu=usage.ru_utime + usage.ru_stime)
     return cost, json.loads(output.strip().splitlines()[-1])
 
 

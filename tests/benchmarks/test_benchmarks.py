@@ -7,6 +7,7 @@ import pytest
 from benchmarks import __main__ as command
 from benchmarks import registry, result, tables
 from benchmarks.commands import plan_of
+from benchmarks.policies import POLICIES
 from benchmarks.raw_loop import raw_loop
 from benchmarks.result import Measured, Spread
 from pipelines.dataset import store
@@ -86,13 +87,15 @@ def test_raw_loop_writes_the_same_examples_as_the_pipeline(tmp_path):
         assert (tmp_path / "loop" / name).read_bytes() == shard.read_bytes()
 
 
-def test_idiomatic_pipeline_keeps_originals_and_warps_copies(tmp_path):
+@pytest.mark.parametrize("policy", POLICIES)
+def test_idiomatic_pipeline_keeps_originals_and_changes_copies(tmp_path, policy):
     from benchmarks.idiomatic_beam import run_idiomatic
     from benchmarks.materialize import _write_source
 
     plan = plan_of("digits", str(tmp_path / "dataset"), slices=1)
     _write_source(plan, plan.tasks, tmp_path / "source.tfrecord")
-    run_idiomatic(str(tmp_path / "source.tfrecord"), str(tmp_path / "out"), copies=2, seed=1)
+    source, output = str(tmp_path / "source.tfrecord"), str(tmp_path / "out")
+    run_idiomatic(source, output, policy=policy, copies=2, seed=1)
     written = [
         decode_example(record)
         for path in tmp_path.glob("out*.tfrecord")
