@@ -95,11 +95,6 @@ def magnitude(
     return {group: total / counts[group] for group, total in totals.items()}
 
 
-def l1_in_out(model: keras.Model, graph: ChannelGraph) -> Scores:
-    """Score by `magnitude` with both roles."""
-    return magnitude(model, graph)
-
-
 def bn_gamma(model: keras.Model, graph: ChannelGraph) -> Scores:
     """Score a group by its BatchNorm scales: Liu et al., "Network Slimming" (2017).
 

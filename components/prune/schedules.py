@@ -25,6 +25,9 @@ Progress = Callable[[str], None]
 GLOBAL = "lowest_of_all"
 LEAST_SENSITIVE = "least_sensitive_layers"
 GO_ON, CHANGE, ROLL_BACK, STOP = "go_on", "change_direction", "roll_back", "stop"
+GONE = "the wanted share is gone"
+NOTHING_LEFT = "floors, rounding and protected layers leave nothing to cut"
+USED_UP = "the rounds are used up"
 SMALLEST_STEP = 1 / 4  # of the first step: below it another halving is not worth a round
 
 
@@ -74,6 +77,7 @@ class Pruned:
         removed: How many of them are gone.
         difference: Largest difference that any round's proof measured.
         tuned: Rounds that were fine-tuned, rolled back ones included.
+        stopped: Why no further round followed, in words.
     """
 
     model: keras.Model
@@ -82,6 +86,7 @@ class Pruned:
     removed: int
     difference: float
     tuned: int
+    stopped: str
 
 
 def iterative(
@@ -117,17 +122,16 @@ def iterative(
             continue
         done = state.cut(wanted)
         if done is None:
-            break
+            return state.result(NOTHING_LEFT)
         recalibrate(done.model)
         tune(done.model, number)
         state.tuned += 1
         state.accept(done)
-        last = number == rounds or state.removed >= goal
-        decision, reason = (STOP, "the wanted share is gone") if last else (GO_ON, "by the plan")
+        decision, reason = (STOP, GONE) if state.removed >= goal else (GO_ON, "by the plan")
         state.note(number, GLOBAL, done, None, None, decision, reason, progress)
-        if last:
-            break
-    return state.result()
+        if decision == STOP:
+            return state.result(reason)
+    return state.result(USED_UP)
 
 
 def heuristic(
@@ -162,7 +166,7 @@ def heuristic(
         accuracy_floor: No network below it is kept.
         largest_drop: Largest accepted loss of accuracy of one round in the first direction.
         ratio: Largest share of the original groups to remove.
-        rounds: Most rounds, rolled back ones included, times two.
+        rounds: Steps that the share is cut in; at most twice as many are tried.
         tune: Trains a network in place; receives the number of the round.
         recalibrate: Renews BatchNorm statistics in place, after every cut.
         probe: Accuracy for the sensitivity of layers, on fewer examples say; None: ``evaluate``.
@@ -185,13 +189,12 @@ def heuristic(
     first_step = step = max(1, goal // rounds)
     direction = GLOBAL
     for number in range(1, 2 * rounds + 1):
-        wanted = min(step, goal - state.removed)
         only = None
         if direction == LEAST_SENSITIVE:
             only = state.least_sensitive(probe or evaluate, recalibrate, probe_ratio)
-        done = state.cut(wanted, only) if wanted > 0 else None
+        done = state.cut(min(step, goal - state.removed), only)
         if done is None:
-            break
+            return state.result(NOTHING_LEFT)
         recalibrate(done.model)
         after_cut = evaluate(done.model)
         tune(done.model, number)
@@ -212,14 +215,14 @@ def heuristic(
             accuracy = after
             decision, reason = GO_ON, f"{after:.4f} is above the floor {accuracy_floor}"
             if state.removed >= goal:
-                decision, reason = STOP, "the largest share is gone"
+                decision, reason = STOP, GONE
             elif direction == GLOBAL and drop > largest_drop:
                 decision, direction = CHANGE, LEAST_SENSITIVE
                 reason = f"the round cost {drop:.4f}, more than {largest_drop}"
         state.note(number, used, done, after_cut, after, decision, reason, progress)
         if decision == STOP:
-            break
-    return state.result()
+            return state.result(reason)
+    return state.result(USED_UP)
 
 
 class _Rounds:
@@ -262,7 +265,13 @@ class _Rounds:
         self.scores = None
 
     def least_sensitive(self, probe: Evaluate, recalibrate: Recalibrate, ratio: float) -> set[str]:
-        """Return the names of the less sensitive half of the bundles."""
+        """Return the names of the less sensitive half of the bundles that can lose anything."""
+        worth, limits = self.worth(), self.limits
+        cuttable = [
+            one.name
+            for one in self.graph.bundles()
+            if choose_blocks(self.graph, worth, count=1, limits=limits, only={one.name})
+        ]
         ranked = sensitivity(
             self.model,
             self.graph,
@@ -270,6 +279,7 @@ class _Rounds:
             evaluate=probe,
             ratio=ratio,
             recalibrate=recalibrate,
+            only=cuttable,
         )
         return {one.layers[0] for one in ranked[: (len(ranked) + 1) // 2]}
 
@@ -296,7 +306,7 @@ class _Rounds:
             f"{entry.parameters:,}{accuracy}  {decision}: {reason}"
         )
 
-    def result(self) -> Pruned:
+    def result(self, stopped: str) -> Pruned:
         return Pruned(
             model=self.model,
             trace=tuple(self.trace),
@@ -304,4 +314,5 @@ class _Rounds:
             removed=self.removed,
             difference=self.difference,
             tuned=self.tuned,
+            stopped=stopped,
         )

@@ -56,6 +56,9 @@ def run(context: Context, config: PruneConfig) -> keras.Model:
     )
     if pruned.trace:
         context.notes["trace"] = [one.as_json() for one in pruned.trace]
+    if pruned.stopped:
+        context.notes["stopped"] = pruned.stopped
+        context.progress(f"stopped: {pruned.stopped}")
     context.progress(
         f"removed {pruned.removed} of {pruned.groups} channel groups, parameters "
         f"{base.count_params():,} -> {small.count_params():,}, proof within "
@@ -105,6 +108,7 @@ class _Steps:
                 removed=len(removed),
                 difference=done.difference,
                 tuned=0,
+                stopped="",
             )
         common = {
             "score": self.scores,

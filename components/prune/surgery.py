@@ -9,8 +9,8 @@ import keras
 import numpy as np
 
 from components.prune.graph import ChannelGraph
-from components.prune.keras_graph import functional, leaves, trusted
-from schemas.errors import FailedError
+from components.prune.keras_graph import calls, functional, leaves, trusted
+from schemas.errors import FailedError, InputError
 
 TOLERANCE = 1e-5
 
@@ -52,7 +52,7 @@ def shrink(model: keras.Model, graph: ChannelGraph, removed: Collection[int]) ->
     """Return a new network without the removed groups; ``model`` is left as it is.
 
     Rebuilt from the config with smaller counts, which keeps layer and input names, shared layers
-    and the input structure; kept weights are gathered along each axis.
+    and the input structure; kept weights are gathered along each axis. It is not compiled.
     """
     gone = list(removed)
     counts = {
@@ -125,7 +125,19 @@ def prove_equal(masked: keras.Model, small: keras.Model, *, seed: int, examples:
 
 
 def random_inputs(model: keras.Model, *, seed: int, examples: int):
-    """Return random inputs that the model accepts, in the structure it takes them."""
+    """Return random inputs that the model accepts, in the structure it takes them.
+
+    Integers, and floats that an Embedding reads, stay below the size of every vocabulary.
+
+    Raises:
+        InputError: the model reads strings.
+    """
+    ids = {
+        tensor.key
+        for call in calls(model)
+        if isinstance(call.operation, keras.layers.Embedding)
+        for tensor in call.inputs
+    }
     generator = np.random.default_rng(seed)
     vocabularies = [
         layer.input_dim for _, layer in leaves(model) if isinstance(layer, keras.layers.Embedding)
@@ -133,7 +145,12 @@ def random_inputs(model: keras.Model, *, seed: int, examples: int):
 
     def draw(tensor):
         shape = (examples, *(32 if size is None else size for size in tensor.shape[1:]))
-        if not np.issubdtype(np.dtype(tensor.dtype), np.integer):
+        if tensor.dtype == "string":
+            raise InputError(
+                f"a proof needs numbers to draw, but the input {tensor.name} takes strings: prune "
+                "the network behind the lookup, and join them afterwards"
+            )
+        if id(tensor) not in ids and not np.issubdtype(np.dtype(tensor.dtype), np.integer):
             return generator.normal(size=shape).astype(tensor.dtype)
         top = min(vocabularies, default=256)
         return generator.integers(0, top, size=shape).astype(tensor.dtype)
@@ -223,10 +240,17 @@ def _settings(config: dict[str, Any], prefix: str):
 
 
 def _forget_shapes(config: Any) -> None:
-    """Drop the shapes that layers were built for: the new ones follow from the inputs."""
+    """Drop the shapes that layers were built for, and arrays that they were initialised with.
+
+    The new shapes follow from the inputs, and the weights are written over.
+    """
     if isinstance(config, dict):
         config.pop("build_config", None)
         config.pop("build_input_shape", None)
+        for key, one in config.items():
+            if key.endswith("_initializer") and isinstance(one, dict):
+                if isinstance(one.get("config", {}).get("value"), dict | list):
+                    config[key] = "glorot_uniform"
     for one in _children(config):
         _forget_shapes(one)
 

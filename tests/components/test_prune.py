@@ -273,6 +273,27 @@ def test_statistics_of_the_data_are_kept():
     assert not np.allclose(twin.layers[2].kernel, small.layers[2].kernel)
 
 
+def test_ids_as_floats_and_rows_from_an_array():
+    rows = np.random.default_rng(0).normal(size=(20, 8))
+    inputs = keras.Input((6,))
+    x = layers.Embedding(20, 8, embeddings_initializer=keras.initializers.Constant(rows))(inputs)
+    model = keras.Model(inputs, layers.Dense(4)(layers.GlobalAveragePooling1D()(x)))
+    graph = channel_graph(model)
+    small = cut(model, graph, half_of(model, graph), seed=0).model
+
+    assert small.layers[1].output_dim == 4
+    assert np.abs(fresh(small).layers[1].embeddings).sum() > 0
+
+
+def test_strings_cannot_be_drawn():
+    inputs = keras.Input((1,), dtype="string", name="words")
+    x = layers.StringLookup(vocabulary=["a", "b"], output_mode="multi_hot")(inputs)
+    model = keras.Model(inputs, layers.Dense(4)(layers.Dense(8)(x)))
+
+    with pytest.raises(InputError, match="input words takes strings"):
+        cut(model, channel_graph(model), set(), seed=0)
+
+
 def test_half_precision_is_proven_in_float32():
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:

@@ -188,8 +188,31 @@ def test_iterative_reaches_its_share_in_aligned_rounds():
     widths = [before for before, _ in channel_graph(pruned.model).widths().values()]
     assert all(width % 2 == 0 for width in widths)
     assert pruned.difference < 1e-5
+    assert pruned.stopped == "the wanted share is gone"
     assert pruned.trace[-1].parameters == pruned.model.count_params()
     assert pruned.trace[-1].as_json()["removed_share"] == 0.5
+
+
+def test_rounds_end_where_floors_leave_nothing():
+    model = randomized(residual())
+    options = {"score": by_magnitude, "rounds": 6, "recalibrate": lambda one: None}
+    options |= {"tune": lambda one, number: None, "limits": Limits(floor=0.75, round_to=1)}
+    pruned = iterative(model, ratio=0.9, **options)
+
+    assert pruned.removed == 9
+    assert "leave nothing to cut" in pruned.stopped
+    pruned = heuristic(
+        model,
+        ratio=0.9,
+        evaluate=lambda one: 0.9,
+        accuracy_floor=0.8,
+        largest_drop=-1.0,  # turns to the least sensitive layers at once
+        probe=closeness(model),
+        **options,
+    )
+    assert pruned.removed == 9
+    assert "leave nothing to cut" in pruned.stopped
+    assert pruned.trace[-1].direction == "least_sensitive_layers"
 
 
 class Script:
@@ -254,7 +277,7 @@ def test_heuristic_turns_to_insensitive_layers_after_a_roll_back():
 
     assert [one.decision for one in pruned.trace] == ["roll_back", "go_on", "stop"]
     assert pruned.trace[1].direction == "least_sensitive_layers"
-    assert pruned.trace[-1].reason == "the largest share is gone"
+    assert pruned.trace[-1].reason == "the wanted share is gone" == pruned.stopped
     graph = channel_graph(model)
     ranked = sensitivity(
         model, graph, by_magnitude(model, graph), evaluate=closeness(model), ratio=0.5
