@@ -158,10 +158,12 @@ def test_markers_must_match_the_benchmarks():
 def test_readme_command_checks_then_renews(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(result, "RESULTS", tmp_path)
     monkeypatch.setattr(tables, "README", tmp_path / "README.md")
-    for name in NAMES:
+    plain = ["materialize", "refresh"]  # their tables show figures of any name
+    monkeypatch.setattr(command, "BENCHMARKS", {name: registry.BENCHMARKS[name] for name in plain})
+    for name in plain:
         result.write_result(made_up(name))
     assert command.main(["readme"]) == 2
-    tables.README.write_text(readme_of(*NAMES))
+    tables.README.write_text(readme_of(*plain))
     assert command.main(["readme", "--check"]) == 1
     assert command.main(["readme"]) == 0
     assert command.main(["readme", "--check"]) == 0
