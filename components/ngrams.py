@@ -70,6 +70,11 @@ class NgramModel:
             "intercepts": self._intercepts,
         }
 
+    def importance(self) -> dict[str, float]:
+        """Return the largest absolute weight of each n-gram, over the classes."""
+        largest = np.abs(self._weights).max(axis=1).tolist()
+        return dict(zip(self._vectorizer.get_feature_names_out().tolist(), largest, strict=True))
+
     def logits(self, texts: Sequence[str]) -> np.ndarray:
         """Return ``float32[N, classes]``.
 

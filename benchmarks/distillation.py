@@ -1,0 +1,314 @@
+"""What a teacher's stored answers cost per step, and what students learn from them.
+
+The project's own stages on a sample of CIFAR-10: a teacher per seed, its answers stored once, and
+students that differ in what they learn from alone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.augmentation_data import Sample, plan_of_sample
+from benchmarks.result import Figure, Measured
+from benchmarks.timing import one_core
+from pipelines.dataset.materialize import materialize
+from schemas.errors import FailedError
+from schemas.refresh import DistillConfig, ImageModel, TrainConfig
+from schemas.teaching import SignalsConfig
+
+if TYPE_CHECKING:
+    import keras
+
+    from components.data import Data
+    from components.signals import StoredSignals
+
+METHODS = {
+    "labels alone": {"alpha": 0.0},
+    "KD": {},
+    "AT": {"alpha": 0.0, "attention": 10.0},
+    "KD and AT": {"attention": 10.0},
+}
+LABELS, IN_EVERY_STEP = "labels alone", "the teacher in every step"
+FIGURES = {
+    "step_time": ("times", "CPU time of an epoch, labels alone = 1"),
+    "accuracy": ("%", "accuracy on the test split"),
+    "accuracy_gain": ("points", "minus labels alone, seed by seed"),
+    "stored_bytes": ("bytes", "stored answers per example"),
+}
+SEEDS = (1, 2, 3)
+ROUNDS = 8
+
+
+def measure(*, quick: bool) -> Measured:
+    """Train teachers and students; CPU times on one pinned core with one thread.
+
+    Raises:
+        InputError: CIFAR-10 is missing; the message says how to get it.
+    """
+    _one_thread()
+    size = {"train": 200, "evaluation": 50} if quick else {"train": 5000, "evaluation": 2000}
+    seeds = SEEDS[:1] if quick else SEEDS
+    teacher = TrainConfig(
+        model=ImageModel(width=8 if quick else 32),
+        epochs=2 if quick else 24,
+        batch_size=50 if quick else 128,
+        label_smoothing=0.0,
+    )
+    student = DistillConfig(
+        model=ImageModel(width=4 if quick else 12),
+        epochs=2 if quick else 24,
+        batch_size=teacher.batch_size,
+    )
+    runs: dict[str, Any] = {key: {} for key in FIGURES}
+    with tempfile.TemporaryDirectory() as folder, one_core():
+        for seed in seeds:
+            data = _dataset("digits" if quick else "cifar10", seed, Path(folder), **size)
+            network, accuracy = _taught(data, teacher, seed)
+            _add(runs["accuracy"], "teacher", accuracy)
+            signals = _stored(network, data, Path(folder) / f"signals{seed}", runs["stored_bytes"])
+            scores = {
+                name: _student(data, student, signals, seed, changes)
+                for name, changes in METHODS.items()
+            }
+            for name, score in scores.items():
+                _add(runs["accuracy"], name, score)
+                if name != LABELS:
+                    _add(runs["accuracy_gain"], name, score - scores[LABELS])
+        rounds = 2 if quick else ROUNDS
+        for name, ratio in _step_times(data, student, signals, network, rounds):
+            _add(runs["step_time"], name, ratio)
+    return Measured(
+        runs=runs,
+        conditions=_conditions(size["train"], teacher, student, quick=quick),
+        seeds={f"run {number}": seed for number, seed in enumerate(seeds, 1)},
+    )
+
+
+def table_lines(figures: Mapping[str, Figure]) -> list[str]:
+    """Return the lines of the Markdown table: means and deviations of accuracies."""
+    lines = [
+        "| learns from | accuracy ± deviation | minus labels alone ± standard error | CPU time of "
+        "an epoch, labels alone = 1 (min to max) | stored bytes per example |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    parts = {key: figure.parts or {} for key, figure in figures.items()}
+    for name in ["teacher", *METHODS, IN_EVERY_STEP]:
+        cells = [name, "", "", "", ""]
+        if name in parts["accuracy"]:
+            values = parts["accuracy"][name].runs
+            cells[1] = f"{statistics.mean(values):.1f} % ± {_deviation(values):.1f}"
+        if name in parts["accuracy_gain"]:
+            values = parts["accuracy_gain"][name].runs
+            error = _deviation(values) / len(values) ** 0.5
+            cells[2] = f"{statistics.mean(values):+.1f} ± {error:.1f}"
+        if name in parts["step_time"]:
+            found = parts["step_time"][name]
+            cells[3] = f"{found.median:.3f} ({found.min:.3f} to {found.max:.3f})"
+        if name in parts["stored_bytes"]:
+            cells[4] = f"{parts['stored_bytes'][name].median:,.0f}"
+        lines.append("| " + " | ".join(cells) + " |")
+    return lines
+
+
+def _deviation(values: Sequence[float]) -> float:
+    return statistics.stdev(values) if len(values) > 1 else 0.0
+
+
+def _one_thread() -> None:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    import tensorflow as tf
+
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(1)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+    except RuntimeError as error:
+        raise FailedError("TensorFlow runs already; measure in a process of its own") from error
+
+
+def _dataset(recipe: str, seed: int, folder: Path, *, train: int, evaluation: int) -> Data:
+    from components.data import open_dataset
+
+    sample = Sample(
+        recipe=recipe,
+        train=train,
+        evaluation=evaluation,
+        policy={"preset": "classic"},
+        copies=3,
+        seed=seed,
+    )
+    plan = plan_of_sample(sample, folder / "datasets")
+    return open_dataset(materialize(plan, stream=io.StringIO()).path)
+
+
+def _context(data: Data, seed: int, signals: StoredSignals | None = None) -> Any:
+    from components.stages import be_deterministic
+    from components.train import Context
+
+    be_deterministic(seed)
+    return Context(
+        data=data,
+        base=None,
+        teacher=None,
+        seed=seed,
+        progress=lambda line: None,
+        notes={},
+        signals=signals,
+    )
+
+
+def _taught(data: Data, config: TrainConfig, seed: int) -> tuple[keras.Model, float]:
+    """Return a teacher and its accuracy in percent."""
+    from components import train
+    from components.evaluate import evaluate
+
+    model = train.run(_context(data, seed), config)
+    accuracy = 100 * evaluate(model, data, "test").accuracy
+    _say(f"seed {seed}: teacher {accuracy:.2f} %")
+    return model, accuracy
+
+
+def _stored(model: keras.Model, data: Data, folder: Path, sizes: dict[str, Any]) -> StoredSignals:
+    """Store the teacher's answers with every kind of maps; return those of float16."""
+    from components.models import model_digest
+    from components.signal_store import store_signals
+    from components.signals import open_signals
+
+    names = {"none": "KD", "uint8": "AT", "float16": "KD and AT"}
+    teacher = model_digest(model)
+    for maps, name in names.items():
+        config = SignalsConfig(maps=maps)
+        manifest = store_signals(model, data, folder / maps, config, teacher=teacher)
+        total = sum(one.bytes for one in manifest.shards)
+        _add(sizes, name, total / sum(one.examples for one in manifest.shards))
+    return open_signals(folder / "float16", data, teacher=teacher)
+
+
+def _student(
+    data: Data,
+    config: DistillConfig,
+    signals: StoredSignals,
+    seed: int,
+    changes: dict[str, float],
+) -> float:
+    """Train a student and return its accuracy in percent."""
+    from components import distill
+    from components.evaluate import evaluate
+
+    own = dataclasses.replace(config, **changes)
+    model = distill.run(_context(data, seed, signals), own)
+    accuracy = 100 * evaluate(model, data, "test").accuracy
+    _say(f"seed {seed}: {changes or 'KD'} {accuracy:.2f} %")
+    return accuracy
+
+
+def _step_times(
+    data: Data,
+    config: DistillConfig,
+    signals: StoredSignals,
+    teacher: keras.Model,
+    rounds: int,
+) -> Iterator[tuple[str, float]]:
+    """Yield name and CPU time over that of labels alone, epoch by epoch, all in turn.
+
+    The first two rounds, which trace the steps and read the files, are left out.
+    """
+    from components.distill import lesson
+    from components.models import build_model
+    from components.train import epochs_of, label_loss
+
+    own = dataclasses.replace(config, epochs=rounds + 2, copies=2)
+    context = _context(data, 1, signals)
+
+    def started(**changes: float) -> Iterator[float]:
+        one = dataclasses.replace(own, **changes)
+        model = build_model(one.model, data)
+        return epochs_of(model, context, one, **lesson(model, context, one))
+
+    def plain() -> Iterator[float]:
+        model = build_model(own.model, data)
+        return epochs_of(model, context, own, label_loss(own.label_smoothing))
+
+    trainings = {
+        LABELS: plain(),
+        "KD": started(),
+        "AT": started(**METHODS["AT"]),
+        "KD and AT": started(**METHODS["KD and AT"]),
+        IN_EVERY_STEP: _asking(data, own, context, teacher),
+    }
+    for number in range(rounds + 2):
+        seconds = {name: _cpu_seconds(lambda one=one: next(one)) for name, one in trainings.items()}
+        _say(f"round {number}: {seconds}")
+        if number >= 2:
+            for name, spent in seconds.items():
+                if name != LABELS:
+                    yield name, spent / seconds[LABELS]
+
+
+def _asking(
+    data: Data, config: DistillConfig, context: Any, teacher: keras.Model
+) -> Iterator[float]:
+    """Train as `keras.distillation` does: the teacher answers anew in every step."""
+    from components.distill import distillation_loss
+    from components.models import build_model
+    from components.train import epochs_of
+
+    model = build_model(config.model, data)
+    loss = distillation_loss(config.temperature, config.alpha, config.label_smoothing)
+
+    def both(inputs: Any, training: bool) -> tuple[Any, Any]:
+        return model(inputs, training=training), teacher(inputs, training=False)
+
+    def from_both(outputs: tuple[Any, Any], labels: Any) -> Any:
+        return loss(outputs[0], labels, outputs[1])
+
+    return epochs_of(model, context, config, from_both, network=both)
+
+
+def _cpu_seconds(call: Callable[[], Any]) -> float:
+    start = time.process_time()
+    call()
+    return time.process_time() - start
+
+
+def _add(runs: dict[str, list[float]], name: str, value: float) -> None:
+    runs.setdefault(name, []).append(value)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _conditions(
+    train: int, teacher: TrainConfig, student: DistillConfig, *, quick: bool
+) -> dict[str, str]:
+    return {
+        "dataset": (
+            f"{'digits' if quick else 'cifar10'}, {train:,} training images drawn by key, as many "
+            "of each class, and 3 augmented copies (preset classic); accuracy on the whole test "
+            "split, on which nothing was chosen"
+        ),
+        "teacher": (
+            f"width {teacher.model.width}, {teacher.epochs} epochs, one per seed, without label "
+            "smoothing"
+        ),
+        "students": (
+            f"width {student.model.width}, {student.epochs} epochs of the same steps; temperature "
+            f"{student.temperature:g}, alpha {student.alpha:g} with KD, beta 10 with AT; "
+            f"label smoothing {student.label_smoothing:g} of the labels' part"
+        ),
+        "step time": (
+            "one process, one pinned core, one TensorFlow thread, CPU time of whole epochs with "
+            "reading; the trainings take turns, the first two rounds are left out"
+        ),
+        "stored bytes": "logits alone (KD), with uint8 maps (AT), with float16 maps (KD and AT)",
+        "seed": "decides images, augmentation, weights and order",
+    }
