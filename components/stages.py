@@ -34,6 +34,7 @@ from components.evaluate import evaluate
 from components.export import check_export, export
 from components.lite import LiteModel
 from components.models import input_record, model_digest
+from components.prune import mask_stage
 from components.prune import stage as prune
 from components.signals import open_signals
 from components.size import measure
@@ -61,6 +62,7 @@ STAGES: dict[str, StageDef] = {
         "train": train,
         "distill": distill,
         "prune": prune,
+        "mask": mask_stage,
         "finetune": finetune,
         "quantize": quantize,
         "signals": signal_store,

@@ -187,6 +187,48 @@ class PruneConfig(Teachable):
 
 
 @dataclass(frozen=True, config=_STRICT, kw_only=True)
+class MaskConfig(Teachable):
+    """Set the weakest single weights to zero and train on with them held there.
+
+    What goes: ``ratio``, a share of all kernels' weights by magnitude (``scope: layer``: of each
+    kernel); or (with ``ratio: null``) all below ``threshold``, or ``pattern``, such as ``2:4``:
+    the 2 largest of 4 neighbours along the input axis stay. Layers that ``protected`` names stay
+    whole. A ratio may be reached in ``rounds``, much at first, with ``round_epochs`` of training
+    after each but the last; ``epochs`` follow. ``calibration`` training examples renew the
+    BatchNorm statistics. Shapes stay: only ``quantize`` with ``sparse`` makes the file smaller,
+    and a later stage that trains lets the weights grow again. With a teacher, training distils.
+    """
+
+    BASE: ClassVar[str] = "required"
+    TEACHER: ClassVar[str] = "optional"
+    ratio: Annotated[float, Field(gt=0, lt=1)] | None = 0.8
+    threshold: Annotated[float, Field(gt=0)] | None = None
+    pattern: Annotated[str, Field(pattern=r"^[1-9]\d?:[1-9]\d?$")] | None = None
+    scope: Literal["global", "layer"] = "global"
+    protected: tuple[str, ...] = ()
+    calibration: Positive = 2_000
+    rounds: Positive = 1
+    round_epochs: Annotated[int, Field(ge=0, le=10_000)] = 1
+
+    @model_validator(mode="after")
+    def _check(self) -> "MaskConfig":
+        ways = [key for key in ("ratio", "threshold", "pattern") if getattr(self, key) is not None]
+        if len(ways) != 1:
+            given = " and ".join(ways) or "none of them"
+            text = f"set exactly one of ratio (0.8 unless null), threshold, pattern; not {given}"
+            raise _located((ways[-1] if ways else "ratio",), text)
+        if self.pattern is not None:
+            keep, group = (int(part) for part in self.pattern.split(":"))
+            if keep >= group:
+                raise _located(("pattern",), f"keeps fewer than its group, not {self.pattern}")
+        if self.ratio is None and self.rounds > 1:
+            raise _located(("rounds",), f"is for ratio; {ways[0]} masks at once: remove it")
+        if self.ratio is None and self.scope != "global":
+            raise _located(("scope",), f"is for ratio; remove it, or {ways[0]}")
+        return self
+
+
+@dataclass(frozen=True, config=_STRICT, kw_only=True)
 class FinetuneConfig(Teachable):
     """Train an existing network further, from a teacher's answers too where one is named."""
 
@@ -225,6 +267,7 @@ StageConfig = (
     TrainConfig
     | DistillConfig
     | PruneConfig
+    | MaskConfig
     | FinetuneConfig
     | QuantizeConfig
     | SignalsConfig
@@ -235,6 +278,7 @@ STAGE_KINDS: dict[str, type[Any]] = {
     "train": TrainConfig,
     "distill": DistillConfig,
     "prune": PruneConfig,
+    "mask": MaskConfig,
     "finetune": FinetuneConfig,
     "quantize": QuantizeConfig,
     "signals": SignalsConfig,
