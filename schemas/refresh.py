@@ -230,10 +230,17 @@ class MaskConfig(Teachable):
 
 @dataclass(frozen=True, config=_STRICT, kw_only=True)
 class FinetuneConfig(Teachable):
-    """Train an existing network further, from a teacher's answers too where one is named."""
+    """Train an existing network further, from a teacher's answers too where one is named.
+
+    ``head: new`` replaces the last Dense layer by a fresh one for the dataset's classes. ``freeze``
+    is the share of the layers with weights, from the inputs on, that stays as it is, BatchNorm
+    statistics included; the head always learns.
+    """
 
     BASE: ClassVar[str] = "required"
     TEACHER: ClassVar[str] = "optional"
+    head: Literal["keep", "new"] = "keep"
+    freeze: Annotated[float, Field(ge=0, le=1)] = 0.0
 
 
 @dataclass(frozen=True, config=_STRICT, kw_only=True)

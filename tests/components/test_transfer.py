@@ -4,9 +4,11 @@ import keras
 import numpy as np
 import pytest
 
+from components import finetune
 from components.data import open_dataset
 from components.fewshot import drawn_keys, few_shot
 from components.models import build_model
+from components.train import Context
 from components.transfer import (
     check_not_forgotten,
     fit_gradually,
@@ -17,7 +19,7 @@ from components.transfer import (
     with_new_head,
 )
 from schemas.errors import GateRefusal, InputError
-from schemas.refresh import ImageModel
+from schemas.refresh import FinetuneConfig, ImageModel
 
 
 @pytest.fixture(scope="module")
@@ -128,3 +130,16 @@ def test_trained_files_are_loaded_safely(model, tmp_path):
         load_trained(tmp_path / "b.keras")
     with pytest.raises(InputError, match="existing"):
         load_trained(tmp_path / "c.keras")
+
+
+def test_finetune_stage_takes_a_new_head_and_freezes(model, data):
+    context = Context(
+        data=data, base=model, teacher=None, seed=3, progress=lambda line: None, notes={}
+    )
+    config = FinetuneConfig(epochs=1, head="new", freeze=0.5)
+    tuned = finetune.run(context, config)
+    count = context.notes["frozen_layers"]
+    changed = moved(weights_of(model), weights_of(tuned))
+    assert not any(changed[:count])
+    assert all(changed[count:])
+    assert all(layer.trainable for layer in tuned.layers)
