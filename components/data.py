@@ -144,7 +144,7 @@ def _parsed(
         fields = tf.io.parse_example(serialized, spec)
         inputs = _decoded(fields[schema.feature], schema)
         if schema.modality == "text":
-            inputs = reading.ids(inputs, table)
+            inputs = reading.dataset_ids(inputs, table)
         return inputs, *(fields[name] for name in spec if name != schema.feature)
 
     return rows.batch(batch_size).map(parse, num_parallel_calls=2)

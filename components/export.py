@@ -92,4 +92,7 @@ def check_export(model: keras.Model, data: Data, folder: str | Path, *, examples
 
 def shipped_vocabulary(reading: Reading, data: Data) -> str:
     """Return the vocabulary file that ships: the lines that the network knows, no unused word."""
-    return "\n".join(data.vocabulary[: reading.vocabulary]) + "\n"
+    lines = data.vocabulary[: reading.vocabulary]
+    if reading.kept is not None:
+        lines = tuple(data.vocabulary[line - 1] for line in reading.kept)
+    return "\n".join(lines) + "\n"

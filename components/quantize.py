@@ -93,7 +93,7 @@ def _reader(data: Data, model: keras.Model) -> Any:
     if data.schema.modality == "image":
         return lambda batch: inputs_of(batch, data.schema)
     reading, table = Reading.of(model), vocabulary_table(data.root / VOCABULARY_FILE)
-    return lambda batch: reading.ids(inputs_of(batch, data.schema), table)
+    return lambda batch: reading.dataset_ids(inputs_of(batch, data.schema), table)
 
 
 def _reading_files(model: keras.Model, data: Data) -> dict[str, bytes]:

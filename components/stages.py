@@ -34,7 +34,7 @@ from components.evaluate import evaluate
 from components.export import check_export, export
 from components.lite import LiteModel
 from components.models import input_record, model_digest
-from components.prune import mask_stage
+from components.prune import mask_stage, vocabulary
 from components.prune import stage as prune
 from components.signals import open_signals
 from components.size import measure
@@ -62,8 +62,9 @@ STAGES: dict[str, StageDef] = {
         "train": train,
         "distill": distill,
         "prune": prune,
-        "mask": mask_stage,
         "finetune": finetune,
+        "mask": mask_stage,
+        "vocabulary": vocabulary,
         "quantize": quantize,
         "signals": signal_store,
         "ngrams": text_teacher,

@@ -6,11 +6,13 @@ network goes: into later stages, a teacher's scoring and the export.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 from keras import ops
 
@@ -25,16 +27,24 @@ class KnownWords(keras.layers.Layer):
         vocabulary: Kept lines of the vocabulary file, ``<OOV>`` included.
         truncate: What the ids that the network takes hold of a longer text: see `token_ids`.
         pad: Where they are filled up.
+        kept: Which lines of the dataset's vocabulary those are, counted from 1, after others were
+            pruned; None for the first ones.
         kwargs: What every layer takes.
     """
 
     def __init__(
-        self, vocabulary: int, truncate: str = "head", pad: str = "right", **kwargs: Any
+        self,
+        vocabulary: int,
+        truncate: str = "head",
+        pad: str = "right",
+        kept: Sequence[int] | None = None,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.vocabulary = vocabulary
         self.truncate = truncate
         self.pad = pad
+        self.kept = None if kept is None else tuple(kept)
 
     def call(self, ids):
         """Map ``int32[N, T]`` to ids of at most ``vocabulary`` (line number plus one)."""
@@ -43,6 +53,8 @@ class KnownWords(keras.layers.Layer):
     def get_config(self) -> dict:
         """Return what `__init__` takes."""
         own = {"vocabulary": self.vocabulary, "truncate": self.truncate, "pad": self.pad}
+        if self.kept is not None:
+            own["kept"] = list(self.kept)
         return {**super().get_config(), **own}
 
 
@@ -55,12 +67,14 @@ class Reading:
         truncate: ``head`` or ``tail``, see `token_ids`.
         pad: ``left`` or ``right``, see `token_ids`.
         vocabulary: Lines of the vocabulary file that it knows; None for all.
+        kept: Which lines those are, counted from 1; None for the first ones.
     """
 
     tokens: int
     truncate: str = "head"
     pad: str = "right"
     vocabulary: int | None = None
+    kept: tuple[int, ...] | None = None
 
     @classmethod
     def of(cls, model: keras.Model) -> Reading:
@@ -73,12 +87,24 @@ class Reading:
                     truncate=layer.truncate,
                     pad=layer.pad,
                     vocabulary=layer.vocabulary,
+                    kept=layer.kept,
                 )
         return cls(tokens=tokens)
 
     def ids(self, texts: tf.Tensor, table: Any) -> tf.Tensor:
-        """Return the `token_ids` of ``string[N]`` that the network takes."""
+        """Return the `token_ids` of ``string[N]`` by the vocabulary that ships with the network."""
         return token_ids(texts, table, self.tokens, truncate=self.truncate, pad=self.pad)
+
+    def dataset_ids(self, texts: tf.Tensor, table: Any) -> tf.Tensor:
+        """Return the same ids of ``string[N]`` by the dataset's whole vocabulary."""
+        ids = self.ids(texts, table)
+        if self.kept is None:
+            return ids
+        # One place more than the last kept line: all lines beyond are unknown.
+        numbers = np.full(self.kept[-1] + 2, OOV_ID, np.int32)
+        numbers[PADDING_ID] = PADDING_ID
+        numbers[list(self.kept)] = np.arange(OOV_ID, OOV_ID + len(self.kept))
+        return tf.gather(tf.constant(numbers), tf.minimum(ids, len(numbers) - 1))
 
 
 def token_ids(

@@ -229,6 +229,20 @@ class MaskConfig(Teachable):
 
 
 @dataclass(frozen=True, config=_STRICT, kw_only=True)
+class VocabularyConfig(Teachable):
+    """Keep the words that decide most in a text network, rewrite its vocabulary, train it further.
+
+    ``words`` lines stay, ``<OOV>`` among them: those whose contribution to the logits times the
+    square root of their frequency in the training split is highest. The others are read as
+    ``<OOV>``. A network with hashed bigrams is refused. With a teacher, training distils.
+    """
+
+    BASE: ClassVar[str] = "required"
+    TEACHER: ClassVar[str] = "optional"
+    words: Annotated[int, Field(ge=2)]
+
+
+@dataclass(frozen=True, config=_STRICT, kw_only=True)
 class FinetuneConfig(Teachable):
     """Train an existing network further, from a teacher's answers too where one is named.
 
@@ -275,6 +289,7 @@ StageConfig = (
     | DistillConfig
     | PruneConfig
     | MaskConfig
+    | VocabularyConfig
     | FinetuneConfig
     | QuantizeConfig
     | SignalsConfig
@@ -285,8 +300,9 @@ STAGE_KINDS: dict[str, type[Any]] = {
     "train": TrainConfig,
     "distill": DistillConfig,
     "prune": PruneConfig,
-    "mask": MaskConfig,
     "finetune": FinetuneConfig,
+    "mask": MaskConfig,
+    "vocabulary": VocabularyConfig,
     "quantize": QuantizeConfig,
     "signals": SignalsConfig,
     "ngrams": NgramConfig,
