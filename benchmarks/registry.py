@@ -12,7 +12,9 @@ from schemas.errors import InputError, unknown_name
 
 BENCHMARKS = {
     "augmentation_gain": "accuracy gained by augmentation on real data, small trainings",
+    "distillation": "what a teacher's stored answers cost per step, and what students gain",
     "image_ops": "images/s of the image ops against albumentations and ImageDataGenerator",
+    "imdb_size": "bytes and accuracy of review classifiers, TFLite and vocabulary together",
     "leakage": "recall and precision of the near-duplicate guard on planted test examples",
     "materialize": "images/s of a dataset build against a plain loop and a per-element pipeline",
     "refresh": "seconds of a model refresh, node by node, the first time and from the cache",
