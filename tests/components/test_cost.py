@@ -114,3 +114,15 @@ def test_memory_inside_a_nested_model_counts():
     model = keras.Model(inputs, layers.Add()([inner(inputs), inner(inputs)]))
     # The second call: its own 40 + 400 bytes, and the first call's result.
     assert cost(model).peak_activation_bytes == 440 + 40
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(
+    ("name", "millions", "published"),
+    [("MobileNetV2", 300.774272, 300), ("ResNet50", 3_857.973248, 3_800)],
+)
+def test_published_networks_cost_what_their_papers_say(name, millions, published):
+    counted = cost(getattr(keras.applications, name)(weights=None))
+    assert counted.unknown == ()
+    assert counted.macs == millions * 1e6
+    assert counted.macs == pytest.approx(published * 1e6, rel=0.02)
