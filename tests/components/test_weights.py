@@ -63,7 +63,9 @@ def trained(kind, data, settings, *, seed=5):
     be_deterministic(seed)
     options = parse_config("train", {"model": MODEL}).model
     base, teacher = build_model(options, data), build_model(options, data)
-    model = {"model": MODEL} if kind in ("train", "distill") else {}
+    network = {"model": MODEL}
+    kept = {"words": len(WORDS)}  # the same one is left out of both datasets
+    model = {"train": network, "distill": network, "vocabulary": kept}.get(kind, {})
     context = Context(
         data=data, base=base, teacher=teacher, seed=seed, progress=lambda line: None, notes={}
     )
