@@ -242,7 +242,7 @@ def _sources() -> list[tuple[str, str]]:
 
 
 def _stages() -> list[tuple[str, str]]:
-    from schemas.refresh import STAGE_KINDS
+    from schemas.stages import STAGE_KINDS
 
     return [(name, (kind.__doc__ or "").splitlines()[0]) for name, kind in STAGE_KINDS.items()]
 

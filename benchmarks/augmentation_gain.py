@@ -23,7 +23,7 @@ from pipelines.augment import presets
 from pipelines.augment.policy import parse_policy
 from pipelines.dataset.sources import open_source
 from schemas.recipe import load_recipe
-from schemas.refresh import ImageModel, TextModel, TrainConfig
+from schemas.stages import ImageModel, TextModel, TrainConfig
 
 FIGURES = {
     "cifar10_5000": ("%", "CIFAR-10, 5,000 images"),

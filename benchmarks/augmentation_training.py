@@ -20,7 +20,7 @@ from pipelines.dataset.files import write_atomic
 from schemas.canonical import digest
 from schemas.errors import FailedError
 from schemas.manifest import load_manifest
-from schemas.refresh import TrainConfig
+from schemas.stages import TrainConfig
 
 if TYPE_CHECKING:
     import keras

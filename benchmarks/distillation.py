@@ -22,7 +22,7 @@ from benchmarks.result import Figure, Measured
 from benchmarks.timing import one_core
 from pipelines.dataset.materialize import materialize
 from schemas.errors import FailedError
-from schemas.refresh import DistillConfig, ImageModel, TrainConfig
+from schemas.stages import DistillConfig, ImageModel, TrainConfig
 from schemas.teaching import SignalsConfig
 
 if TYPE_CHECKING:

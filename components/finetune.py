@@ -5,7 +5,7 @@ import keras
 from components.distill import fit_with_teacher
 from components.train import Context
 from components.transfer import freeze, with_new_head
-from schemas.refresh import FinetuneConfig
+from schemas.stages import FinetuneConfig
 
 
 def run(context: Context, config: FinetuneConfig) -> keras.Model:

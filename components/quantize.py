@@ -24,7 +24,7 @@ from components.lite import (
 from components.tokens import Reading, vocabulary_table
 from components.train import Context
 from schemas.errors import FailedError
-from schemas.refresh import QuantizeConfig
+from schemas.stages import QuantizeConfig
 from schemas.text import OOV_ID
 
 CALIBRATION = 500

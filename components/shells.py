@@ -37,7 +37,8 @@ from components.gate import decide, decide_data
 from components.push import PUSHED_DIGEST, PUSHED_NOW, push
 from schemas.canonical import digest
 from schemas.errors import GateRefusal
-from schemas.refresh import Thresholds, parse_config
+from schemas.refresh import Thresholds
+from schemas.stages import parse_config
 
 BLESSED = "blessed"
 _STAGE_PROGRESS: ContextVar[Callable[[str], None] | None] = ContextVar("stage", default=None)

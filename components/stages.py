@@ -1,8 +1,8 @@
 """The stages by name, and what surrounds each: loading, scoring, exporting, publishing.
 
 A stage is a module with ``run(context, config) -> keras.Model``; its config class is in
-`schemas.refresh.STAGE_KINDS` under the same name. One that stores a teacher's answers instead
-(`schemas.refresh.ANSWERS_ONLY`) has ``run(context, config, folder)``, which fills the folder and
+`schemas.stages.STAGE_KINDS` under the same name. One that stores a teacher's answers instead
+(`schemas.stages.ANSWERS_ONLY`) has ``run(context, config, folder)``, which fills the folder and
 returns what is known of the teacher.
 """
 
@@ -40,7 +40,7 @@ from components.signals import open_signals
 from components.size import measure
 from components.train import Context
 from schemas.errors import InputError, unknown_name
-from schemas.refresh import ANSWERS_ONLY, STAGE_KINDS, config_settings
+from schemas.stages import ANSWERS_ONLY, STAGE_KINDS, config_settings
 from schemas.teaching import SIGNALS, load_signals_manifest
 from schemas.validation import validated
 

@@ -20,7 +20,7 @@ from components.train import Context
 from schemas.canonical import digest
 from schemas.errors import InputError
 from schemas.manifest import ShardInfo
-from schemas.refresh import config_settings
+from schemas.stages import config_settings
 from schemas.teaching import NgramConfig
 
 _BLOCK = 1024

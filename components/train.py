@@ -14,7 +14,7 @@ from components.data import Data, steps_per_epoch, training_batches
 from components.models import build_model
 from components.signals import StoredSignals
 from schemas.errors import FailedError
-from schemas.refresh import Fitting, TrainConfig
+from schemas.stages import Fitting, TrainConfig
 
 WARM_UP = 0.3
 

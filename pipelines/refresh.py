@@ -48,8 +48,9 @@ from schemas.errors import (
 )
 from schemas.manifest import SPLITS, Manifest, load_manifest
 from schemas.recipe import Recipe
-from schemas.refresh import PROFILES, RefreshPlan, config_settings
+from schemas.refresh import PROFILES, RefreshPlan
 from schemas.report import RefreshReport
+from schemas.stages import config_settings
 
 PUSHER = "Pusher"
 # TFX's own Beam jobs are small: in memory they take seconds where worker processes take 30.

@@ -1,4 +1,4 @@
-"""The networks a stage can build, one module per family of `schemas.refresh.MODEL_FAMILIES`."""
+"""The networks a stage can build, one module per family of `schemas.stages.MODEL_FAMILIES`."""
 
 import dataclasses
 import hashlib
@@ -11,7 +11,7 @@ from components.data import Data
 from components.models import image, text
 from components.tokens import Reading
 from schemas.errors import InputError
-from schemas.refresh import ImageModel, TextModel
+from schemas.stages import ImageModel, TextModel
 
 
 def build_model(options: ImageModel | TextModel, data: Data) -> keras.Model:

@@ -11,7 +11,7 @@ from components.data import Data
 from components.prune.walk import passes_channels
 from components.tokens import KnownWords
 from schemas.errors import InputError
-from schemas.refresh import TextModel
+from schemas.stages import TextModel
 from schemas.text import PADDING_ID
 
 

@@ -19,7 +19,7 @@ from components.models.text import MeanOfWords
 from components.tokens import KnownWords
 from components.train import Context
 from schemas.errors import FailedError, InputError
-from schemas.refresh import VocabularyConfig
+from schemas.stages import VocabularyConfig
 from schemas.text import OOV_ID, PADDING_ID
 
 TOLERANCE = 1e-5

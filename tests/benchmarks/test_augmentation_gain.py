@@ -12,7 +12,7 @@ from benchmarks.result import figures_of
 from pipelines.augment.text.engines import apertium
 from pipelines.dataset.slices import read_slice, split_of
 from schemas.errors import InputError
-from schemas.refresh import ImageModel, TrainConfig
+from schemas.stages import ImageModel, TrainConfig
 
 
 def sample(**changes):

@@ -11,7 +11,7 @@ import pytest
 
 import beam_runner
 from pipelines.dataset.lookup import first_keys
-from schemas.refresh import STAGE_KINDS
+from schemas.stages import STAGE_KINDS
 from tests.dataset.support import text_records, tfds_recipe, write_recipe, write_tfds
 
 ROOT = Path(__file__).parents[2]

@@ -14,7 +14,7 @@ from components.prune.masks import cubic, enforced, kernels, magnitude, pattern,
 from components.stages import be_deterministic, load_model, run_stage
 from components.train import Context
 from schemas.errors import InputError
-from schemas.refresh import parse_config
+from schemas.stages import parse_config
 
 FAST = {"batch_size": 50, "learning_rate": 0.05, "calibration": 200, "examples": 300, "copies": 1}
 

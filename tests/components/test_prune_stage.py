@@ -12,7 +12,7 @@ from components.prune import channel_graph, stage
 from components.stages import be_deterministic
 from components.train import Context
 from schemas.errors import InputError
-from schemas.refresh import config_settings, parse_config
+from schemas.stages import config_settings, parse_config
 
 FAST = {"batch_size": 50, "learning_rate": 0.05, "calibration": 200, "examples": 300, "copies": 1}
 

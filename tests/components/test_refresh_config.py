@@ -5,7 +5,8 @@ import copy
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from schemas.refresh import PROFILES, RefreshConfig, config_settings, parse_config
+from schemas.refresh import PROFILES, RefreshConfig
+from schemas.stages import config_settings, parse_config
 
 SECTION = {
     "model": "image_resnet",

@@ -17,7 +17,7 @@ from components.signals import LiveTeacher, Scorer, as_maps, open_signals
 from components.stages import be_deterministic, load_report, run_stage
 from components.train import Context, fit
 from schemas.errors import InputError
-from schemas.refresh import parse_config
+from schemas.stages import parse_config
 from schemas.teaching import SIGNALS, SignalsConfig, load_signals_manifest
 
 SETTINGS = {

@@ -21,7 +21,7 @@ from components.stages import (
 )
 from components.train import Context
 from schemas.errors import FailedError, InputError
-from schemas.refresh import STAGE_KINDS, parse_config
+from schemas.stages import STAGE_KINDS, parse_config
 
 FAST = {"epochs": 2, "batch_size": 50, "examples": 300}
 IMAGE = {"model": {"family": "image_resnet", "width": 8}, **FAST}

@@ -17,7 +17,7 @@ from components.prune import stage as prune
 from components.tokens import KnownWords, Reading
 from components.train import Context
 from schemas.features import ExampleSchema
-from schemas.refresh import TextModel, parse_config
+from schemas.stages import TextModel, parse_config
 from schemas.tokens import PADDINGS, TRUNCATIONS, token_ids, vocabulary_ids
 from tests.components.conftest import write_dataset
 

@@ -19,7 +19,7 @@ from components.transfer import (
     with_new_head,
 )
 from schemas.errors import GateRefusal, InputError
-from schemas.refresh import FinetuneConfig, ImageModel
+from schemas.stages import FinetuneConfig, ImageModel
 
 
 @pytest.fixture(scope="module")
