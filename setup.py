@@ -30,6 +30,8 @@ TFX = [
     "ai-edge-litert>=2.1,<3",
     "keras>=3.10,<4",
     "kfp-pipeline-spec>=2.16,<2.17",
+    "matplotlib>=3.9,<4",
+    "optuna>=4.5,<5",
     "setuptools<81",
     "tensorflow>=2.21,<2.22",
     "tfx==1.21.0",
