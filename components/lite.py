@@ -69,7 +69,8 @@ def convert(
         model: A network of one input and one output.
         method: ``float32``, ``float16`` (weights), ``dynamic`` (weights in int8, sums in int32,
             activations quantised as they come) or ``int8`` (activations too, with ranges seen in
-            the calibration; only integer kernels where TFLite has them).
+            the calibration; only integer kernels where TFLite has them, see
+            `components.lite_input`).
         calibration: For ``int8``: inputs of the network, one row per example.
         sparse: Encode weights that are mostly zero as such (the interpreter runs float ones only).
             A file of dense weights stays as it is.
@@ -79,12 +80,16 @@ def convert(
     """
     import tensorflow as tf
 
+    # running a model needs neither Keras nor what these import
+    from components.lite_input import levels_of, with_integer_scaling
+
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise InputError(
             f"conversion takes a network of one input and one output, not of {len(model.inputs)} "
             f"and {len(model.outputs)}: split {model.name!r}"
         )
-    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    scaled = with_integer_scaling(model) if method == "int8" else None
+    converter = tf.lite.TFLiteConverter.from_keras_model(scaled or model)
     optimizations = [] if method == "float32" else [tf.lite.Optimize.DEFAULT]
     if sparse:
         optimizations.append(tf.lite.Optimize.EXPERIMENTAL_SPARSITY)
@@ -94,7 +99,11 @@ def convert(
     if method == "int8":
         if calibration is None or not len(calibration):
             raise InputError("int8 needs inputs to calibrate with; received none")
-        converter.representative_dataset = lambda: ([row[None]] for row in calibration)
+        rows = calibration
+        if scaled:
+            rows = levels_of(calibration)
+            converter.inference_input_type = tf.uint8
+        converter.representative_dataset = lambda: ([row[None]] for row in rows)
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # Keras announces what it exports
@@ -104,6 +113,12 @@ def convert(
         raise FailedError(
             f"network {model.name!r} cannot become a TFLite model ({method}): {reason}"
         ) from error
+    if scaled:
+        read = Interpreter(model_content=content).get_input_details()[0]["quantization"]
+        if tuple(read) != (1.0, 0):
+            raise FailedError(
+                f"an int8 model must read levels as they are, (1.0, 0), but reads {read}"
+            )
     return content
 
 

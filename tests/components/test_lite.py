@@ -10,6 +10,7 @@ import pytest
 from keras import layers
 
 from components.lite import LiteModel, agreement, convert, reading_json
+from components.lite_input import with_integer_scaling
 from schemas.errors import FailedError, InputError
 from schemas.text import tokens
 from schemas.tokens import token_ids, vocabulary_ids
@@ -178,3 +179,44 @@ def test_running_a_model_needs_no_tensorflow():
     program = "import sys, components.lite; print({'tensorflow', 'keras'} & set(sys.modules))"
     command = [sys.executable, "-c", program]
     assert subprocess.run(command, capture_output=True, check=True).stdout == b"set()\n"
+
+
+def test_int8_scales_images_in_integers():
+    """No float operation but the last, which answers in floats."""
+    model, rows = image_net((8, 8, 3)), images(20, (8, 8, 3))
+    details = LiteModel(convert(model, "int8", calibration=rows))._interpreter._get_ops_details()
+    names = [one["op_name"] for one in details]
+    assert names[:2] == ["QUANTIZE", "CONV_2D"]
+    assert not {"CAST", "MUL"} & set(names)
+
+
+def test_int8_reads_levels_that_calibration_did_not_show():
+    model, rows = image_net((8, 8, 3)), images(50, (8, 8, 3))
+    expected = model(rows, training=False).numpy()
+    dark = LiteModel(convert(model, "int8", calibration=rows // 2 + 30))
+    assert dark._input["quantization"] == (1.0, 0)
+    grey = rows // 4 + 60  # inside of what was seen, so that nothing else saturates
+    expected = model(grey, training=False).numpy()
+    assert agreement(expected, dark.logits(grey)).largest < 0.1 * np.ptp(expected)
+
+
+def test_networks_without_such_a_scaling_are_converted_as_they_are():
+    inputs = keras.Input((8, 8, 3), dtype="uint8")
+    scaled = layers.Rescaling(1 / 255)(inputs)
+    twice = layers.Concatenate()([scaled, layers.Rescaling(1 / 127.5, -1)(inputs)])
+    outputs = layers.Dense(3)(layers.GlobalAveragePooling2D()(twice))
+    model, rows = keras.Model(inputs, outputs), images(20, (8, 8, 3))
+    assert with_integer_scaling(model) is None
+    lite = LiteModel(convert(model, "int8", calibration=rows))
+    assert agreement(model(rows).numpy(), lite.logits(rows)).same_class > 0.9
+
+
+@pytest.mark.parametrize("scale", [1 / 255, [0.1, 0.2, 0.3]], ids=["one", "per channel"])
+def test_the_scaling_is_the_same_numbers(scale):
+    inputs = keras.Input((4, 5, 3), dtype="uint8", name="images")
+    model = keras.Sequential(
+        [inputs, layers.Rescaling(scale, -0.5), layers.Flatten(), layers.Dense(2)]
+    )
+    rows = images(6, (4, 5, 3))
+    found = with_integer_scaling(model)(rows.astype(np.float32)).numpy()
+    np.testing.assert_allclose(found, model(rows).numpy(), rtol=1e-5, atol=1e-5)
