@@ -60,7 +60,7 @@ class Size:
     ratio: float
 
 
-FULL = Size(width=64, epochs=8, tuning=4, shipping=40, copies=6, batch_size=128, ratio=0.72)
+FULL = Size(width=64, epochs=8, tuning=4, shipping=40, copies=6, batch_size=128, ratio=0.75)
 QUICK = Size(width=8, epochs=2, tuning=4, shipping=2, copies=2, batch_size=32, ratio=0.5)
 
 
@@ -140,7 +140,14 @@ def arms(size: Size) -> list[Arm]:
             config=SignalsConfig(maps="uint8", copies=size.copies),
             teacher=DENSE,
         ),
-        cut(SHIPS, "", teacher=ANSWERS, ratio=size.ratio, round_to=8, **shipping),
+        cut(
+            SHIPS,
+            f"ships: −{size.ratio:.0%} of the channels, KD and AT, {size.shipping} epochs",
+            teacher=ANSWERS,
+            ratio=size.ratio,
+            round_to=8,
+            **shipping,
+        ),
         cut("cut70", "−70 % of the channels, at once", **at_70),
         cut("cut70_kd", "−70 %, KD", teacher=ANSWERS, **at_70),
         cut("cut70_at", "−70 %, AT", teacher=ANSWERS, **at_70, alpha=0.0, **both),
@@ -178,7 +185,7 @@ def arms(size: Size) -> list[Arm]:
         masks(95, "mask90", 1),
         Arm(
             name=TWIN,
-            label="",
+            label="fresh weights in the shape of what ships, KD and AT, all epochs",
             kind="twin",
             config=Teachable(**{**shipping, "epochs": size.epochs + size.shipping}),
             base=SHIPS,
