@@ -177,17 +177,14 @@ def arms(size: Size) -> list[Arm]:
             "cut70",
             size.epochs + size.tuning,
         ),
-        twin(
-            "cut50_twin", "fresh weights in the shape of −50 %, same epochs", "cut50", size.tuning
-        ),
         masks(80, DENSE, size.tuning - 2),
         masks(90, "mask80", 1),
         masks(95, "mask90", 1),
         Arm(
             name=TWIN,
-            label="fresh weights in the shape of what ships, KD and AT, all epochs",
+            label="fresh weights in the shape of what ships, KD and AT, same epochs",
             kind="twin",
-            config=Teachable(**{**shipping, "epochs": size.epochs + size.shipping}),
+            config=Teachable(**shipping),
             base=SHIPS,
             teacher=ANSWERS,
         ),
