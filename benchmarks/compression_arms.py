@@ -171,12 +171,6 @@ def arms(size: Size) -> list[Arm]:
         twin(
             "cut70_twin", "fresh weights in the shape of −70 %, same epochs", "cut70", size.tuning
         ),
-        twin(
-            "cut70_twin_long",
-            "fresh weights in the shape of −70 %, epochs of dense and tuning",
-            "cut70",
-            size.epochs + size.tuning,
-        ),
         masks(80, DENSE, size.tuning - 2),
         masks(90, "mask80", 1),
         masks(95, "mask90", 1),
