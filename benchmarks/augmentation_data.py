@@ -33,6 +33,7 @@ class Sample:
         policy: As in a recipe.
         copies: Augmented copies.
         seed: Decides which examples are drawn, and how they are augmented.
+        classes: Classes of the recipe that are the sample's, in this order; None: all.
     """
 
     recipe: str
@@ -41,23 +42,30 @@ class Sample:
     policy: dict[str, Any]
     copies: int
     seed: int
+    classes: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
 class Chosen:
     """Some records of a source, under their own keys; the test split as a whole.
 
+    Where classes are named, those alone, test split included, numbered in that order.
+
     Attributes:
         source: Where the records are.
         split: The source split that they are drawn from.
         rows: Their positions in it, ascending.
         test: The source's test split, or None where the rows hold it.
+        classes: Classes of the source that are kept; None: all.
+        test_rows: Positions of their records in the test split.
     """
 
     source: Source
     split: str
     rows: tuple[int, ...]
     test: str | None
+    classes: tuple[int, ...] | None = None
+    test_rows: tuple[int, ...] = ()
 
     @property
     def modality(self) -> Modality:
@@ -66,8 +74,9 @@ class Chosen:
 
     @property
     def label_names(self) -> tuple[str, ...]:
-        """Return the source's class names."""
-        return self.source.label_names
+        """Return the source's names of the classes."""
+        names = self.source.label_names
+        return names if self.classes is None else tuple(names[one] for one in self.classes)
 
     @property
     def image_shape(self) -> tuple[int, int, int] | None:
@@ -77,20 +86,29 @@ class Chosen:
     @property
     def sizes(self) -> Mapping[str, int]:
         """Return the number of records drawn, and of all test records."""
-        whole = {} if self.test is None else {self.test: self.source.sizes[self.test]}
-        return {self.split: len(self.rows)} | whole
+        if self.test is None:
+            return {self.split: len(self.rows)}
+        whole = self.source.sizes[self.test] if self.classes is None else len(self.test_rows)
+        return {self.split: len(self.rows), self.test: whole}
 
     def identity(self) -> dict[str, Any]:
         """Return what the source is, and which rows were drawn."""
-        return self.source.identity() | {"rows": digest({"rows": list(self.rows)})}
+        own: dict[str, Any] = {"rows": digest({"rows": list(self.rows)})}
+        if self.classes is not None:
+            own["classes"] = list(self.classes)
+        return self.source.identity() | own
 
     def read(self, split: str, start: int, stop: int) -> Iterator[Record | BadRecord]:
         """Yield the drawn records ``start`` to ``stop``."""
-        if split == self.test:
+        if split == self.test and self.classes is None:
             yield from self.source.read(split, start, stop)
             return
-        for row in self.rows[start:stop]:
-            yield from self.source.read(split, row, row + 1)
+        rows = self.test_rows if split == self.test else self.rows
+        for row in rows[start:stop]:
+            for one in self.source.read(split, row, row + 1):
+                if self.classes is not None and isinstance(one, Record):
+                    one = dataclasses.replace(one, label=self.classes.index(one.label))
+                yield one
 
 
 def plan_of_sample(sample: Sample, root: Path) -> Plan:
@@ -117,6 +135,7 @@ def plan_of_sample(sample: Sample, root: Path) -> Plan:
     job = dataclasses.replace(
         plan.job,
         source=source,
+        schema=dataclasses.replace(plan.job.schema, label_names=source.label_names),
         output=files.join(str(root), plan.name, fingerprint[:FINGERPRINT_DIGITS]),
         stamp=digest({"stamp": plan.job.stamp, "source": source.identity()}),
     )
@@ -138,13 +157,14 @@ def build(plan: Plan) -> str:
 def _chosen(recipe: Recipe, sample: Sample) -> Chosen:
     source, splits = open_source(recipe), recipe.splits
     roles: dict[tuple[str, int], list[tuple[bytes, int]]] = {}
-    for row, key, label in _labels(sample.recipe):
+    for row, key, label in _labels(sample.recipe, splits.train):
         role = split_of(key, splits.train, splits)
         roles.setdefault((role, label), []).append((_order(key, sample.seed), row))
-    rows = [row for (role, _), some in roles.items() if role == "test" for _, row in some]
-    classes = len(source.label_names)
+    kept = range(len(source.label_names)) if sample.classes is None else sample.classes
+    rows = [row for label in kept for _, row in roles.get(("test", label), [])]
+    classes = len(kept)
     for role, count in (("train", sample.train), ("eval", sample.evaluation)):
-        for label in range(classes):
+        for label in kept:
             found = sorted(roles.get((role, label), []))
             if len(found) < count // classes:
                 raise InputError(
@@ -152,14 +172,18 @@ def _chosen(recipe: Recipe, sample: Sample) -> Chosen:
                     f"than the {count // classes} that are to be drawn"
                 )
             rows += [row for _, row in found[: count // classes]]
-    return Chosen(source, splits.train, tuple(sorted(rows)), splits.test)
+    chosen = Chosen(source, splits.train, tuple(sorted(rows)), splits.test, sample.classes)
+    if sample.classes is None or splits.test is None:
+        return chosen
+    test = _labels(sample.recipe, splits.test)
+    mine = tuple(row for row, _, label in test if label in sample.classes)
+    return dataclasses.replace(chosen, test_rows=mine)
 
 
-@lru_cache(maxsize=2)
-def _labels(recipe: str) -> list[tuple[int, str, int]]:
-    """Return position, key and label of each record of the training split."""
-    loaded = load_recipe(recipe).recipe
-    source, split = open_source(loaded), loaded.splits.train
+@lru_cache(maxsize=4)
+def _labels(recipe: str, split: str) -> list[tuple[int, str, int]]:
+    """Return position, key and label of each record of a source split."""
+    source = open_source(load_recipe(recipe).recipe)
     records = source.read(split, 0, source.sizes[split])
     return [(one.index, one.key, one.label) for one in records if isinstance(one, Record)]
 

@@ -5,6 +5,7 @@ Two heads: prototypes, the class means of the features, nearest one wins (Snell 
 """
 
 import hashlib
+from collections.abc import Set
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,10 +15,21 @@ import tensorflow as tf
 
 from components.data import Data, batches, records
 from components.evaluate import logits_of
-from components.transfer import features_of, fit_gradually, with_new_head
+from components.train import label_loss, losses_of
+from components.transfer import features_of, freeze, pace_of, with_new_head
 from schemas.errors import InputError
+from schemas.stages import FinetuneConfig
 
-BATCH = 32
+HEAD_ALONE = FinetuneConfig(
+    head="new",
+    freeze=1.0,
+    epochs=10,
+    batch_size=32,
+    learning_rate=0.02,
+    weight_decay=0.0,
+    label_smoothing=0.0,
+)
+"""A fresh head on a body that stays as it is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,11 +75,7 @@ def few_shot(
     draws: int,
     *,
     head: Literal["prototype", "finetune"] = "prototype",
-    epochs: int = 10,
-    learning_rate: float = 0.02,
-    share: float = 1.0,
-    unfreeze: int = 0,
-    layer_decay: float = 1.0,
+    config: FinetuneConfig = HEAD_ALONE,
     split: str = "eval",
 ) -> FewShot:
     """Learn from ``k`` originals per class and their stored copies, once per draw.
@@ -77,12 +85,10 @@ def few_shot(
         data: The dataset with the classes to learn.
         k: Originals per class.
         draws: How many draws; draw ``d`` is seed ``d`` too.
-        head: ``prototype`` trains nothing; ``finetune`` trains a fresh head.
-        epochs: Passes of ``finetune`` over the drawn examples and copies.
-        learning_rate: Its peak learning rate.
-        share: Share of layers frozen at first; 1 trains the head alone.
-        unfreeze: Epochs until none is frozen; 0: never.
-        layer_decay: See `components.transfer.fit_gradually`.
+        head: ``prototype`` trains nothing; ``finetune`` trains a fresh head, and as much of the
+            rest as ``config`` thaws.
+        config: How ``finetune`` trains. An epoch reads the drawn originals with all their copies
+            (``copies``: with the first so many).
         split: Split that is scored; keep ``test`` for the end.
 
     Raises:
@@ -92,46 +98,50 @@ def few_shot(
         raise InputError(f"head must be prototype or finetune, not {head!r}")
     if k < 1 or draws < 1:
         raise InputError(f"k and draws must be at least 1, not {k} and {draws}")
-    stored = [_stored(model, data, "train", copy) for copy in data.copies()]
-    keys, _, labels = stored[0]
+    keys, labels = _keys(data, 0)
     classes = len(data.schema.label_names)
     missing = sorted(set(range(classes)) - set(labels.tolist()))
     if missing:
         raise InputError(f"{data.root}: the training split holds no example of classes {missing}")
+    drawn = [drawn_keys(keys, labels, k, draw) for draw in range(draws)]
+    stored = _stored(model, data, frozenset().union(*drawn), data.copies()[: config.copies])
     truth = np.concatenate([answers for _, answers in batches(data, split, model)])
     body = features_of(model)
     queries = logits_of(body, data, split) if head == "prototype" else None
     accuracies = []
-    for draw in range(draws):
-        chosen = drawn_keys(keys, labels, k, draw)
-        kept = [np.array([key in chosen for key in one[0]]) for one in stored]
-        inputs = np.concatenate([one[1][at] for one, at in zip(stored, kept, strict=True)])
-        answers = np.concatenate([one[2][at] for one, at in zip(stored, kept, strict=True)])
+    for draw, chosen in enumerate(drawn):
+        kept = np.array([key in chosen for key in stored.keys])
+        inputs, answers = stored.inputs[kept], stored.labels[kept]
         if queries is not None:
             guesses = nearest(queries, prototypes(_features(body, inputs), answers, classes))
         else:
             learner = with_new_head(model, classes, seed=draw)
-            size = min(BATCH, len(answers))
-
-            def epoch_of(epoch, inputs=inputs, answers=answers, size=size, draw=draw):
-                order = np.random.default_rng((draw, epoch)).permutation(len(answers))
-                for at in range(0, len(order) - size + 1, size):
-                    rows = order[at : at + size]
-                    yield tf.constant(inputs[rows]), tf.constant(answers[rows]), tf.ones(size)
-
-            fit_gradually(
-                learner,
-                epoch_of,
-                epochs=epochs,
-                steps=epochs * (len(answers) // size),
-                learning_rate=learning_rate,
-                share=share,
-                unfreeze=unfreeze,
-                layer_decay=layer_decay,
-            )
+            _fit(learner, inputs, answers, config, draw)
             guesses = logits_of(learner, data, split).argmax(axis=1)
         accuracies.append(float((guesses == truth).mean()))
     return FewShot(k=k, head=head, split=split, accuracies=tuple(accuracies))
+
+
+def _fit(
+    model: keras.Model, inputs: np.ndarray, labels: np.ndarray, config: FinetuneConfig, seed: int
+) -> None:
+    """Train in place on what fits into memory, in an order that the seed decides."""
+    size = min(config.batch_size, len(labels))
+
+    def rows(epoch: int):
+        order = np.random.default_rng((seed, epoch)).permutation(len(labels))
+        for at in range(0, len(order) - size + 1, size):
+            some = order[at : at + size]
+            yield tf.constant(inputs[some]), tf.constant(labels[some]), tf.ones(size)
+
+    steps = config.epochs * (len(labels) // size)
+    pace = pace_of(
+        model, share=config.freeze, unfreeze=config.unfreeze, layer_decay=config.layer_decay
+    )
+    loss = label_loss(config.label_smoothing)
+    for _ in losses_of(model, config, loss, rows, steps=steps, pace=pace):
+        pass
+    freeze(model, 0)
 
 
 def prototypes(features: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
@@ -150,14 +160,41 @@ def _features(body: keras.Model, inputs: np.ndarray) -> np.ndarray:
     return np.concatenate([np.asarray(one) for one in parts])
 
 
-def _stored(
-    model: keras.Model, data: Data, split: str, copy: int
-) -> tuple[list[bytes], np.ndarray, np.ndarray]:
-    """Return keys, inputs and labels of one copy in its fixed order."""
-    spec = {"key": tf.io.FixedLenFeature([], tf.string)}
+@dataclass(frozen=True)
+class _Stored:
+    """Examples in memory: keys, inputs as a network takes them, labels ``int64[N]``."""
+
+    keys: list[bytes]
+    inputs: np.ndarray
+    labels: np.ndarray
+
+
+def _keys(data: Data, copy: int) -> tuple[list[bytes], np.ndarray]:
+    """Return keys and labels of one training copy in its fixed order."""
+    spec = {
+        "key": tf.io.FixedLenFeature([], tf.string),
+        "label": tf.io.FixedLenFeature([], tf.int64),
+    }
     keys: list[bytes] = []
-    for rows in records(data, split, copy).batch(1024):
-        keys.extend(tf.io.parse_example(rows, spec)["key"].numpy().tolist())
-    pairs = list(batches(data, split, model, copy=copy))
-    inputs = np.concatenate([one.numpy() for one, _ in pairs])
-    return keys, inputs, np.concatenate([answers.numpy() for _, answers in pairs])
+    labels = []
+    for rows in records(data, "train", copy).batch(1024):
+        fields = tf.io.parse_example(rows, spec)
+        keys.extend(fields["key"].numpy().tolist())
+        labels.append(fields["label"].numpy())
+    return keys, np.concatenate(labels)
+
+
+def _stored(model: keras.Model, data: Data, wanted: Set[bytes], copies: list[int]) -> _Stored:
+    """Read the wanted examples of some training copies; the others never stay in memory."""
+    kept, inputs, labels = [], [], []
+    for copy in copies:
+        keys, _ = _keys(data, copy)
+        at = 0
+        for rows, answers in batches(data, "train", model, copy=copy):
+            some = keys[at : at + len(answers)]
+            at += len(answers)
+            mine = np.array([key in wanted for key in some])
+            kept += [key for key in some if key in wanted]
+            inputs.append(rows.numpy()[mine])
+            labels.append(answers.numpy()[mine])
+    return _Stored(kept, np.concatenate(inputs), np.concatenate(labels))

@@ -2,7 +2,7 @@
 
 import functools
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +20,7 @@ WARM_UP = 0.3
 
 Loss = Callable[..., tf.Tensor]
 Beside = Callable[[int], Sequence[np.ndarray]]
+Batches = Callable[[int], Iterable[Sequence[Any]]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +47,20 @@ class Context:
     notes: dict
     files: dict[str, bytes] = field(default_factory=dict)
     signals: StoredSignals | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """Which weights learn in an epoch, and at which share of the learning rate.
+
+    Attributes:
+        begin: Called before every epoch, from 0; makes layers trainable or not. Equal answers say
+            that nothing changed.
+        factor: What a variable's updates are scaled by, weight decay included.
+    """
+
+    begin: Callable[[int], object]
+    factor: Callable[[keras.Variable], float]
 
 
 def run(context: Context, config: TrainConfig) -> keras.Model:
@@ -94,9 +109,10 @@ def fit(
     *,
     beside: Beside = nothing,
     network: Callable[..., Any] | None = None,
+    pace: Pace | None = None,
 ) -> None:
     """Train ``model`` in place through all epochs; see `epochs_of`."""
-    for _ in epochs_of(model, context, config, loss, beside=beside, network=network):
+    for _ in epochs_of(model, context, config, loss, beside=beside, network=network, pace=pace):
         pass
 
 
@@ -108,6 +124,7 @@ def epochs_of(
     *,
     beside: Beside = nothing,
     network: Callable[..., Any] | None = None,
+    pace: Pace | None = None,
 ) -> Iterator[float]:
     """Train ``model`` in place, one epoch for each value taken: its mean loss.
 
@@ -122,11 +139,11 @@ def epochs_of(
         beside: Gives for a copy the arrays that are read along with it (teacher logits).
         network: What is called in place of the model: the same weights with more outputs, which
             the loss gets in place of the logits.
+        pace: What learns in which epoch and how fast; without it all does, at the same rate.
 
     Raises:
         FailedError: the loss stopped being a number.
     """
-    network = network or model
     data = context.data
     copies = data.copies()[: config.copies]
     order = [copies[epoch % len(copies)] for epoch in range(config.epochs)]
@@ -134,47 +151,93 @@ def epochs_of(
     steps = sum(
         steps_per_epoch(data, config.batch_size, config.examples, copy=copy) for copy in order
     )
+
+    def rows(epoch: int) -> tf.data.Dataset:
+        return training_batches(
+            data,
+            model,
+            copy=order[epoch],
+            batch_size=config.batch_size,
+            seed=context.seed * 10_007 + epoch,
+            examples=config.examples,
+            beside=beside(order[epoch]),
+        )
+
+    started = time.monotonic()
+    means = losses_of(model, config, loss, rows, steps=steps, network=network, pace=pace)
+    for epoch, mean in enumerate(means):
+        seconds = time.monotonic() - started
+        context.progress(
+            f"epoch {epoch + 1}/{config.epochs}  copy {order[epoch]}  loss {mean:.4f}  "
+            f"{seconds:.1f} s"
+        )
+        yield mean
+        started = time.monotonic()
+
+
+def losses_of(
+    model: keras.Model,
+    config: Fitting,
+    loss: Loss,
+    rows: Batches,
+    *,
+    steps: int,
+    network: Callable[..., Any] | None = None,
+    pace: Pace | None = None,
+) -> Iterator[float]:
+    """Train ``model`` in place on any batches: the loop below `epochs_of`.
+
+    Args:
+        model: Network that returns logits. With a ``pace`` all that will ever learn is trainable.
+        config: Epochs, optimizer and the rest; it limits nothing here.
+        loss: As in `epochs_of`.
+        rows: Gives the batches ``(inputs, labels, weights float32[n], *beside)`` of an epoch.
+        steps: Batches of all epochs together, for the schedule.
+        network: As in `epochs_of`.
+        pace: As in `epochs_of`.
+
+    Raises:
+        FailedError: the loss stopped being a number.
+    """
+    network = network or model
     optimizer = _optimizer(config, steps)
     optimizer.build(model.trainable_variables)
-    decay = [
-        config.weight_decay if len(one.shape) > 1 and config.optimizer == "sgd" else 0.0
-        for one in model.trainable_variables
-    ]
 
-    @tf.function(reduce_retracing=True)
     def step(inputs, labels, weights, *more):
+        learning = model.trainable_variables
+        decay = [
+            config.weight_decay if len(one.shape) > 1 and config.optimizer == "sgd" else 0.0
+            for one in learning
+        ]
         with tf.GradientTape() as tape:
             value = weighted_mean(loss(network(inputs, training=True), labels, *more), weights)
-        variables = [one.value for one in model.trainable_variables]
+        variables = [one.value for one in learning]
         gradients = tape.gradient(value, variables)
         gradients = [
             gradient + rate * variable if rate else gradient
             for gradient, variable, rate in zip(gradients, variables, decay, strict=True)
         ]
-        optimizer.apply(gradients, model.trainable_variables)
+        slowed = []
+        if pace is not None:
+            slowed = [(one, pace.factor(one)) for one in learning if pace.factor(one) != 1]
+        before = [tf.identity(one.value) for one, _ in slowed]
+        optimizer.apply(gradients, learning)
+        # A share of the step, not of the gradient, which Adam would scale back.
+        for (one, factor), old in zip(slowed, before, strict=True):
+            one.assign(old + factor * (one.value - old))
         return value
 
-    for epoch, copy in enumerate(order):
-        started = time.monotonic()
-        rows = training_batches(
-            data,
-            model,
-            copy=copy,
-            batch_size=config.batch_size,
-            seed=context.seed * 10_007 + epoch,
-            examples=config.examples,
-            beside=beside(copy),
-        )
-        mean = float(tf.reduce_mean([step(*batch) for batch in rows]))
+    learns, traced = None, None
+    for epoch in range(config.epochs):
+        now = pace.begin(epoch) if pace is not None else None
+        if traced is None or now != learns:  # what learns is fixed when the step is traced
+            learns, traced = now, tf.function(step, reduce_retracing=True)
+        mean = float(tf.reduce_mean([traced(*batch) for batch in rows(epoch)]))
         if not np.isfinite(mean):
             raise FailedError(
                 f"the training loss must stay a number, but became {mean} in epoch {epoch + 1}: "
                 f"lower learning_rate ({config.learning_rate})"
             )
-        seconds = time.monotonic() - started
-        context.progress(
-            f"epoch {epoch + 1}/{config.epochs}  copy {copy}  loss {mean:.4f}  {seconds:.1f} s"
-        )
         yield mean
 
 

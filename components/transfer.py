@@ -8,19 +8,16 @@ A frozen BatchNorm layer normalises by its stored statistics and does not update
 training. Thawed, it uses and updates those of the batch again.
 """
 
-from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
-import tensorflow as tf
 from keras import layers
 
 from components.data import Data
 from components.evaluate import evaluate
-from components.train import Triangular, smoothed_cross_entropy, weighted_mean
-from schemas.errors import FailedError, GateRefusal, InputError
+from components.train import Pace
+from schemas.errors import GateRefusal, InputError
 
 
 def load_trained(path: str | Path) -> keras.Model:
@@ -87,23 +84,39 @@ def with_new_head(model: keras.Model, classes: int, *, seed: int) -> keras.Model
 
 
 def weighted_layers(model: keras.Model) -> list[Any]:
-    """Return the layers that hold weights, from the inputs to the head."""
-    return [layer for layer in model.layers if layer.weights]
+    """Return the layers that hold weights, from the inputs to the head.
+
+    Those of a network inside the network stand for themselves.
+    """
+    found = []
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            found += weighted_layers(layer)
+        elif layer.weights:
+            found.append(layer)
+    return found
 
 
-def freeze(model: keras.Model, share: float) -> int:
-    """Freeze the first ``share`` of the layers with weights, thaw the others; return how many.
-
-    The last such layer, the head, always learns.
+def frozen_count(model: keras.Model, share: float) -> int:
+    """Return how many layers with weights that share is; the last one, the head, never counts.
 
     Raises:
         InputError: the share is not between 0 and 1.
     """
     if not 0 <= share <= 1:
         raise InputError(f"the frozen share of the layers must be from 0 to 1, not {share}")
-    found = weighted_layers(model)
-    count = min(round(share * len(found)), len(found) - 1)
-    for at, layer in enumerate(found):
+    found = len(weighted_layers(model))
+    return min(round(share * found), found - 1)
+
+
+def freeze(model: keras.Model, share: float) -> int:
+    """Freeze the first ``share`` of the layers with weights, thaw the others; return how many.
+
+    Raises:
+        InputError: as `frozen_count`.
+    """
+    count = frozen_count(model, share)
+    for at, layer in enumerate(weighted_layers(model)):
         layer.trainable = at >= count
     return count
 
@@ -116,101 +129,55 @@ def frozen_share(share: float, epoch: int, unfreeze: int) -> float:
     return share * max(0.0, 1 - epoch / unfreeze) if unfreeze else share
 
 
-def fit_gradually(
-    model: keras.Model,
-    batches_of: Callable[[int], Iterable[Sequence[Any]]],
-    *,
-    epochs: int,
-    steps: int,
-    learning_rate: float,
-    share: float = 0.0,
-    unfreeze: int = 0,
-    layer_decay: float = 1.0,
-    label_smoothing: float = 0.0,
-) -> list[float]:
-    """Train in place (SGD, Nesterov); return the mean loss (nats) of every epoch.
+def pace_of(
+    model: keras.Model, *, share: float = 0.0, unfreeze: int = 0, layer_decay: float = 1.0
+) -> Pace:
+    """Return what learns in which epoch of a fine-tuning, and how fast.
+
+    Thaws all layers first: an optimizer has to know what will ever learn.
 
     Args:
-        model: Network that returns logits. All its layers are left thawed.
-        batches_of: Gives the batches ``(inputs, labels, weights float32[n])`` of an epoch.
-        epochs: How often it is asked.
-        steps: Batches of all epochs together, for the triangular schedule.
-        learning_rate: Peak of the schedule, for the head.
+        model: The network.
         share: Share of the layers that is frozen at first, see `freeze`.
         unfreeze: Epochs until none is frozen; 0: never.
         layer_decay: A layer learns at this times the rate of the next layer with weights.
-        label_smoothing: As in `components.train.smoothed_cross_entropy`.
-
-    Raises:
-        InputError: ``layer_decay`` outside (0, 1], or a share outside [0, 1].
-        FailedError: the loss stopped being a number.
     """
-    if not 0 < layer_decay <= 1:
-        raise InputError(f"layer_decay must be above 0 and at most 1, not {layer_decay}")
     freeze(model, 0)
-    optimizer = keras.optimizers.SGD(Triangular(learning_rate, steps), momentum=0.9, nesterov=True)
-    optimizer.build(model.trainable_variables)
     found = weighted_layers(model)
     factors = {
         id(variable): layer_decay ** (len(found) - 1 - at)
         for at, layer in enumerate(found)
         for variable in layer.trainable_variables
     }
-
-    def step(inputs, labels, weights):
-        variables = model.trainable_variables
-        with tf.GradientTape() as tape:
-            logits = model(inputs, training=True)
-            losses = smoothed_cross_entropy(logits, labels, label_smoothing)
-            loss = weighted_mean(losses, weights)
-        gradients = tape.gradient(loss, [one.value for one in variables])
-        # SGD is linear in the gradient: scaling it is scaling the rate.
-        scaled = [g * factors[id(one)] for g, one in zip(gradients, variables, strict=True)]
-        optimizer.apply(scaled, variables)
-        return loss
-
-    means: list[float] = []
-    frozen = None
-    for epoch in range(epochs):
-        count = freeze(model, frozen_share(share, epoch, unfreeze))
-        if count != frozen:  # what learns is fixed when the step is traced
-            frozen, traced = count, tf.function(step, reduce_retracing=True)
-        means.append(float(np.mean([float(traced(*batch)) for batch in batches_of(epoch)])))
-        if not np.isfinite(means[-1]):
-            raise FailedError(
-                f"the training loss must stay a number, but became {means[-1]} in epoch "
-                f"{epoch + 1}: lower learning_rate ({learning_rate})"
-            )
-    freeze(model, 0)
-    return means
+    return Pace(
+        begin=lambda epoch: freeze(model, frozen_share(share, epoch, unfreeze)),
+        factor=lambda variable: factors[id(variable)],
+    )
 
 
-def check_not_forgotten(
-    before: keras.Model, after: keras.Model, previous: Data, *, tolerance: float
-) -> dict[str, float]:
-    """Compare both networks on the previous dataset's eval split; return both accuracies.
-
-    Args:
-        before: The network that was pushed last.
-        after: The one that was warm-started from it.
-        previous: The dataset that ``before`` was made for.
-        tolerance: Accuracy (0 to 1) that may be lost.
+def accuracy_on_previous(model: keras.Model, previous: Data) -> float:
+    """Return the accuracy (0 to 1) on an earlier dataset's eval split.
 
     Raises:
-        InputError: a network does not answer for the classes of that dataset.
-        GateRefusal: more was lost.
+        InputError: the network does not answer for the classes of that dataset.
     """
     classes = len(previous.schema.label_names)
-    for model in (before, after):
-        if model.output_shape[-1] != classes:
-            raise InputError(
-                f"{previous.root}: a network must know its {classes} classes to be compared "
-                f"there, not {model.output_shape[-1]}: keep the head in a warm start"
-            )
-    old, new = (evaluate(model, previous).accuracy for model in (before, after))
-    if old - new > tolerance:
+    if model.output_shape[-1] != classes:
+        raise InputError(
+            f"{previous.root}: a network must know its {classes} classes to be compared there, "
+            f"not {model.output_shape[-1]}: keep the head in a warm start"
+        )
+    return evaluate(model, previous).accuracy
+
+
+def check_not_forgotten(before: float, after: float, *, tolerance: float) -> None:
+    """Compare accuracies on the previous eval split, before and after a warm start.
+
+    Raises:
+        GateRefusal: more than ``tolerance`` (0 to 1) was lost.
+    """
+    if before - after > tolerance:
         raise GateRefusal(
             f"a warm start may lose {tolerance:.4f} of accuracy on the previous eval split, but "
-            f"fell from {old:.4f} to {new:.4f}: lower learning_rate or freeze more"
+            f"fell from {before:.4f} to {after:.4f}: lower learning_rate or freeze more"
         )
-    return {"previous_accuracy_before": old, "previous_accuracy_after": new}
