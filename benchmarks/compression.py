@@ -252,8 +252,11 @@ def _conditions(size: Size, *, quick: bool) -> dict[str, str]:
             f"({size.tuning - 2} epochs), 90 % (one more), 95 % (one more)"
         ),
         "what ships": (
-            f"−{size.ratio:.0%} of the channels, widths in multiples of 8, KD and AT for "
-            f"{size.shipping} epochs of a smaller network; the dense one trains {size.epochs}"
+            "shares by layer: "
+            + ", ".join(f"{name} −{share:.0%}" for name, share in size.ratios.items())
+            + f"; KD, weight decay 0.0001, for {size.shipping} epochs of the smaller "
+            f"network; the dense one trains {size.epochs}; shape and decay chosen on the eval "
+            "split of the first seed"
         ),
         "int8": f"weights and activations, calibrated on {CALIBRATION} training originals",
         "latency": "TFLite, one thread, one pinned core; networks take turns, median of the rounds",
