@@ -216,6 +216,12 @@ def _problem(
         if value is not None and earlier[value].kind == "quantize":
             fix = f"name the network that it quantises, {earlier[value].base!r}"
             return field, f"must name a stage that makes a network; {value!r} is quantised: {fix}"
+        masked = field == "base" and value is not None and earlier[value].kind == "mask"
+        if masked and spec.kind not in ("mask", "quantize"):
+            return field, (
+                f"a {spec.kind} stage would let the weights that {value!r} masked grow back: give "
+                f"{value!r} the epochs, or mask after {spec.name!r}"
+            )
         if value is not None and earlier[value].kind in ANSWERS_ONLY:
             if field == "base" or spec.kind == "signals":
                 return field, f"must name a stage that makes a network; {value!r} stores answers"
