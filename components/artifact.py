@@ -11,6 +11,7 @@ from schemas.errors import InputError
 
 KERAS_FILE = "keras/model.keras"
 SERVING_FOLDER = "Format-Serving"
+WIDTHS_FOLDER = "widths"
 LITE_FOLDER = "tflite"
 LITE_FILE = "model.tflite"
 # Name in a recipe to the folder that ships, and the file without which it is none.

@@ -27,6 +27,7 @@ from components.artifact import (
     LITE_FILE,
     LITE_FOLDER,
     SERVING_FOLDER,
+    WIDTHS_FOLDER,
     folder_bytes,
 )
 from components.data import Data, open_dataset
@@ -39,8 +40,9 @@ from components.prune import stage as prune
 from components.signals import open_signals
 from components.size import measure
 from components.train import Context
+from components.widths import stage as widths
 from schemas.errors import InputError, unknown_name
-from schemas.stages import ANSWERS_ONLY, STAGE_KINDS, config_settings
+from schemas.stages import ANSWERS_ONLY, STAGE_KINDS, config_settings, width_name
 from schemas.teaching import SIGNALS, load_signals_manifest
 from schemas.validation import validated
 
@@ -64,6 +66,7 @@ STAGES: dict[str, StageDef] = {
         "prune": prune,
         "finetune": finetune,
         "mask": mask_stage,
+        "widths": widths,
         "vocabulary": vocabulary,
         "quantize": quantize,
         "signals": signal_store,
@@ -86,7 +89,8 @@ def run_stage(
 ) -> dict[str, Any]:
     """Run one stage and publish its model directory at ``output``.
 
-    The directory holds ``keras/model.keras`` (no optimizer state), what ships and ``stage.json``.
+    The directory holds ``keras/model.keras`` (no optimizer state), what ships and ``stage.json``;
+    from a widths stage also its narrower networks, ``widths/width_50.keras``.
     What ships is ``Format-Serving``, a SavedModel; from a quantize stage ``tflite`` instead, with
     the base's network as its source. Kinds that store answers write teacher signals instead of
     both, see `schemas.teaching`. The directory appears under a temporary name first, so that
@@ -128,7 +132,7 @@ def run_stage(
     stored = teacher is not None and (Path(teacher) / SIGNALS).is_file()
     context = Context(
         data=data,
-        base=load_model(base) if base else None,
+        base=load_model(base, getattr(config, "width", None)) if base else None,
         teacher=load_model(teacher) if teacher and not stored else None,
         seed=seed,
         progress=tell,
@@ -151,10 +155,10 @@ def run_stage(
         "schema": data.schema.to_json(),
         "accuracy_before": before,
         "size_before": load_report(base).get("size") if base else None,
-        **_scores(model, data, context.files),
+        **_scores(model, data, context),
         "notes": context.notes,
     }
-    _publish(model, data, Path(output), report, started, context.files)
+    _publish(model, context, Path(output), report, started)
     tell(
         f"accuracy on eval {report['accuracy']:.4f}  parameters {report['parameters']:,}  "
         f"bytes {report['bytes']:,} ({report['size']['format']})  {report['seconds']:.1f} s"
@@ -162,15 +166,26 @@ def run_stage(
     return report
 
 
-def load_model(folder: str | Path) -> keras.Model:
+def load_model(folder: str | Path, width: float | None = None) -> keras.Model:
     """Load the network of a model directory, ready to train.
 
+    Args:
+        folder: The model directory.
+        width: One of its widths, where it has several; None: the full one.
+
     Raises:
-        InputError: there is none.
+        InputError: there is none, or none of that width.
     """
     path = Path(folder) / KERAS_FILE
     if not path.is_file():
         raise InputError(f"{folder}: a model directory holds {KERAS_FILE}; this one does not")
+    if width is not None and width != 1:
+        path = Path(folder) / WIDTHS_FOLDER / f"{width_name(width)}.keras"
+        if not path.is_file():
+            raise InputError(
+                f"{folder} has no width {width:g}: a stage of kind widths writes them",
+                path=("width",),
+            )
     return keras.saving.load_model(path, compile=False)
 
 
@@ -192,43 +207,54 @@ def be_deterministic(seed: int) -> None:
     tf.config.experimental.enable_op_determinism()
 
 
-def _scores(model: keras.Model, data: Data, files: dict[str, bytes]) -> dict[str, Any]:
+def _scores(model: keras.Model, data: Data, context: Context) -> dict[str, Any]:
     """Score what ships: the network itself, or the TFLite model that was made of it."""
-    lite = files.get(LITE_PATH)
+    lite = context.files.get(LITE_PATH)
     scores = evaluate(model, data, "eval", forward=LiteModel(lite).logits if lite else None)
     return {
         "accuracy": scores.accuracy,
         "loss": scores.loss,
         "examples": scores.examples,
         "parameters": model.count_params(),
-        "digest": _files_digest(files) if files else model_digest(model),
+        "digest": _digest(model, context),
     }
 
 
-def _files_digest(files: dict[str, bytes]) -> str:
-    """Return one SHA-256 over names and contents."""
-    parts = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+def _digest(model: keras.Model, context: Context) -> str:
+    """Return one SHA-256 over all that ships."""
+    if context.files:
+        parts = {
+            name: hashlib.sha256(content).hexdigest() for name, content in context.files.items()
+        }
+    elif context.served:
+        networks = {"": model} | {name: one.network for name, one in context.served.items()}
+        parts = {name: model_digest(network) for name, network in networks.items()}
+    else:
+        return model_digest(model)
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def _publish(
     model: keras.Model,
-    data: Data,
+    context: Context,
     output: Path,
     report: dict[str, Any],
     started: float,
-    files: dict[str, bytes],
 ) -> None:
     """Write the model directory beside ``output`` and rename it there; completes ``report``."""
+    data, files, served = context.data, context.files, context.served
     with _placed(output) as work:
         (work / KERAS_FILE).parent.mkdir()
         model.save(work / KERAS_FILE, include_optimizer=False)
+        for name, one in served.items():
+            (work / WIDTHS_FOLDER).mkdir(exist_ok=True)
+            one.network.save(work / WIDTHS_FOLDER / f"{name}.keras", include_optimizer=False)
         for name, content in files.items():
             (work / name).parent.mkdir(exist_ok=True)
             (work / name).write_bytes(content)
         if not files:
-            export(model, data, work / SERVING_FOLDER)
-            check_export(model, data, work / SERVING_FOLDER)
+            export(model, data, work / SERVING_FOLDER, served)
+            check_export(model, data, work / SERVING_FOLDER, served)
         artifact = "tflite" if files else "saved_model"
         size = measure(model, work, artifact=artifact, lite=files.get(LITE_PATH))
         report.update(size=size.to_json(), bytes=size.bytes, keras_bytes=size.keras_bytes)

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from components.data import Data, steps_per_epoch, training_batches
+from components.export import Served
 from components.models import build_model
 from components.signals import StoredSignals
 from schemas.errors import FailedError
@@ -37,6 +38,7 @@ class Context:
         files: What the stage wants kept beside the network: path below the model directory to
             content. A stage that makes no other network ships these instead of a SavedModel.
         signals: The stored answers of a teacher, where one is named and was stored.
+        served: Further forms of the network that its SavedModel is to serve, by signature.
     """
 
     data: Data
@@ -47,6 +49,7 @@ class Context:
     notes: dict
     files: dict[str, bytes] = field(default_factory=dict)
     signals: StoredSignals | None = None
+    served: dict[str, Served] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -169,6 +169,9 @@ class RefreshConfig:
                     name=spec.name, kind=spec.kind, config=own, base=spec.base, teacher=spec.teacher
                 )
             )
+            width_problem = _width_problem(stages[-1], stages)
+            if width_problem:
+                raise located(("stages", index, "config", "width"), width_problem)
         thresholds = self.thresholds
         if profile.thresholds:
             written = {"accuracy": thresholds.accuracy, "bytes": thresholds.bytes}
@@ -225,6 +228,20 @@ def _problem(
         if value is not None and earlier[value].kind in ANSWERS_ONLY:
             if field == "base" or spec.kind == "signals":
                 return field, f"must name a stage that makes a network; {value!r} stores answers"
+    return None
+
+
+def _width_problem(stage: Stage, stages: list[Stage]) -> str | None:
+    """Return why a stage cannot start from the width that it names, or None."""
+    width = getattr(stage.config, "width", None)
+    if width is None:
+        return None
+    base = next((one for one in stages if one.name == stage.base), None)
+    if base is None or base.kind != "widths":
+        return f"takes one width of its base, a stage of kind widths, not {stage.base!r}"
+    if width not in base.config.widths:
+        valid = ", ".join(f"{one:g}" for one in base.config.widths)
+        return f"must be a width of {base.name!r} ({valid}), not {width:g}"
     return None
 
 

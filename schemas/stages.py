@@ -238,10 +238,10 @@ class WidthsConfig(Teachable):
 
     ``widths`` are shares of every layer's channels, widest first, the first 1. The channels are
     ordered once by ``criterion``; a width keeps the best, rounded up to multiples of ``round_to``
-    and never below ``floor``. Every step trains all widths: the full one on the labels (with a
-    teacher, from its answers), the others from what the full one answers, by ``temperature`` and
-    ``alpha``. ``calibration`` training examples give each width BatchNorm statistics of its own,
-    and are what the criterion ``taylor`` looks at.
+    and never below ``floor``. Every step trains all widths: the full one on the labels, with a
+    teacher from its answers too; the others from what the full one answers in that step, which
+    makes the share ``in_place`` of their loss, and on the labels. ``calibration`` training examples
+    give each width BatchNorm statistics of its own, and are what the criterion ``taylor`` looks at.
 
     The export has a signature for each: ``serving_default``, ``width_50``, ``width_25``. Later
     stages start from the full width; finetune and quantize from any, by their ``width``.
@@ -253,6 +253,7 @@ class WidthsConfig(Teachable):
     criterion: Literal["l1", "l2", "l1_in_out", "bn_gamma", "taylor", "random"] = "l1_in_out"
     round_to: Positive = 4
     floor: Fraction = 0.1
+    in_place: Annotated[float, Field(ge=0, le=1)] = 0.5
     calibration: Positive = 2_000
 
     @model_validator(mode="after")

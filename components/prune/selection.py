@@ -42,6 +42,20 @@ def group_counts(graph: ChannelGraph) -> dict[str, int]:
     return {layer: len(groups) for layer, groups in graph.makers().items()}
 
 
+def rounding(graph: ChannelGraph, round_to: int) -> dict[str, int]:
+    """Return what the number of groups that a layer keeps must be a multiple of.
+
+    A group may be several channels of its layer; attention heads are not rounded.
+    """
+    steps = {}
+    for layer, groups in graph.makers().items():
+        allowed = set(groups)
+        entries = sum(int(one) in allowed for one in graph.groups(graph.produced[layer]))
+        width = entries // len(groups) if entries % len(groups) == 0 else 1
+        steps[layer] = 1 if layer.endswith(HEADS) else round_to // math.gcd(round_to, width)
+    return steps
+
+
 def choose(
     graph: ChannelGraph,
     scores: Mapping[int, float],
@@ -161,15 +175,10 @@ class _State:
             layer: max(1, math.ceil(_of_pattern(floors, [layer], limits.floor) * count))
             for layer, count in ((one, original.get(one, self.kept[one])) for one in makers)
         }
-        self.steps = {}
+        self.steps = rounding(graph, limits.round_to)
         for layer, groups in makers.items():
             for group in groups:
                 self.layers_of.setdefault(group, []).append(layer)
-            allowed = set(groups)
-            entries = sum(int(one) in allowed for one in graph.groups(graph.produced[layer]))
-            width = entries // len(groups) if entries % len(groups) == 0 else 1
-            step = limits.round_to // math.gcd(limits.round_to, width)
-            self.steps[layer] = 1 if layer.endswith(HEADS) else step
         self.protected: set[int] = set()
         named = matching(graph, limits.protected)
         for slot in graph.slots.values():
