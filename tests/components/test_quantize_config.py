@@ -91,6 +91,17 @@ def test_a_quantised_model_is_no_network_to_go_on_from(role):
         load(section)
 
 
+@pytest.mark.parametrize("kind", ["finetune", "prune"])
+def test_no_stage_trains_masked_weights_back(kind):
+    masked = {"name": "masked", "kind": "mask", "base": "teacher"}
+    later = {"name": "later", "kind": kind, "base": "masked"}
+    section = {**SECTION, "stages": [*SECTION["stages"], masked, later]}
+    with pytest.raises(ValidationError, match="would let the weights that 'masked' masked grow"):
+        load(section)
+    for allowed in ("mask", "quantize"):
+        load({**section, "stages": [*SECTION["stages"], masked, {**later, "kind": allowed}]})
+
+
 @pytest.mark.parametrize("name", ["digits", "cifar10", "imdb", "reviews_sample"])
 def test_every_shipped_recipe_can_ship_tflite(name):
     """One stage more and two keys turn a recipe into one that ships TFLite."""
