@@ -207,6 +207,7 @@ class StageRow:
     size: SizeReport | None = None
     accuracy_before: float | None = None
     size_before: SizeReport | None = None
+    twin_accuracy: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
