@@ -195,6 +195,8 @@ class StageRow:
         size: Everything that was weighed, or None.
         accuracy_before: Accuracy on the evaluation split of the network it started from, or None.
         size_before: What the stage it started from weighed, or None.
+        twin_accuracy: Accuracy on the evaluation split of the same shape trained from fresh
+            weights, where the stage was asked for one.
     """
 
     name: str
