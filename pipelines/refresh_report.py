@@ -238,6 +238,7 @@ def _stage_row(node: NodeResult) -> StageRow:
         size=SizeReport.from_json(size) if (size := record["size"]) else None,
         accuracy_before=record["accuracy_before"],
         size_before=SizeReport.from_json(before) if (before := record["size_before"]) else None,
+        twin_accuracy=record["notes"].get("twin", {}).get("accuracy"),
     )
 
 
