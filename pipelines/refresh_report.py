@@ -182,6 +182,11 @@ def render(report: RefreshReport, *, path: Path) -> str:
                 for row in report.stages
             ],
         )]  # fmt: skip
+    lines += [
+        f"{row.name}: the same shape from fresh weights reaches {row.twin_accuracy:.4f} on eval"
+        for row in report.stages
+        if row.twin_accuracy is not None
+    ]
     lines.append("")
     for decision in report.decisions:
         lines += _decision(decision)
