@@ -1,5 +1,6 @@
 """Progress lines, the table, and the check that TFX acted on what the evidence says."""
 
+import dataclasses
 import io
 import json
 import os
@@ -92,6 +93,16 @@ def test_table_shows_stage_figures_gates_and_destination(tmp_path):
     )
     assert "pushed (12 s) to /serving/3 (version 3, aaaaaaaaaaaa)" in text
     assert str(tmp_path / "report.json") in text
+
+
+def test_a_twin_stands_below_the_table(tmp_path):
+    """What pruning gained over training the same shape anew."""
+    teacher, student = report().stages
+    text = render(
+        report(stages=(teacher, dataclasses.replace(student, twin_accuracy=0.79))), path=tmp_path
+    )
+    assert "student: the same shape from fresh weights reaches 0.7900 on eval" in text
+    assert "teacher: the same shape" not in text
 
 
 def test_nothing_new_says_what_ran_again(tmp_path):
