@@ -14,7 +14,7 @@ is depends on how many channels are summed into it.
 """
 
 from components.widths.order import Cell, cells, ordered
-from components.widths.slimmable import Slimmable, Width, slimmable
+from components.widths.network import Slimmable, Width, slimmable
 from components.widths.training import sandwich
 
 __all__ = ["Cell", "Slimmable", "Width", "cells", "ordered", "sandwich", "slimmable"]

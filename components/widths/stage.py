@@ -18,7 +18,7 @@ from components.prune.stage import CALIBRATION_BATCH, TAYLOR_BATCH
 from components.prune.surgery import random_inputs
 from components.prune.walk import channel_graph
 from components.train import Context, fit
-from components.widths.slimmable import Slimmable, slimmable
+from components.widths.network import Slimmable, slimmable
 from components.widths.training import sandwich
 from schemas.errors import InputError, RefineryError
 from schemas.stages import WidthsConfig, width_name

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from components.distill import distillation_loss
 from components.train import Loss, label_loss
-from components.widths.slimmable import Slimmable
+from components.widths.network import Slimmable
 
 
 def sandwich(
