@@ -188,6 +188,7 @@ def test_a_blessing_that_disagrees_with_its_evidence_fails_the_run(tmp_path):
     (tmp_path / "model" / "Format-Serving" / "saved_model.pb").write_bytes(bytes(600))
     figures = {"name": "teacher", "kind": "train", "accuracy": 0.9, "parameters": 7}
     figures |= {"bytes": 600, "seconds": 1.0, "accuracy_before": None, "size_before": None}
+    figures |= {"notes": {}}
     figures |= {"size": SizeReport(format="saved_model", bytes=600).to_json()}
     (tmp_path / "model" / "stage.json").write_text(json.dumps(figures))
     blessing = standard_artifacts.InfraBlessing()
