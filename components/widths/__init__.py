@@ -13,8 +13,8 @@ All widths use the same weights. Only BatchNorm statistics are a width's own: wh
 is depends on how many channels are summed into it.
 """
 
-from components.widths.order import Cell, cells, ordered
 from components.widths.network import Slimmable, Width, slimmable
+from components.widths.order import Cell, cells, ordered
 from components.widths.training import sandwich
 
 __all__ = ["Cell", "Slimmable", "Width", "cells", "ordered", "sandwich", "slimmable"]

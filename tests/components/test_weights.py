@@ -65,7 +65,8 @@ def trained(kind, data, settings, *, seed=5):
     base, teacher = build_model(options, data), build_model(options, data)
     network = {"model": MODEL}
     kept = {"words": len(WORDS)}  # the same one is left out of both datasets
-    model = {"train": network, "distill": network, "vocabulary": kept}.get(kind, {})
+    own = {"train": network, "distill": network, "vocabulary": kept, "widths": {"widths": [1, 0.5]}}
+    model = own.get(kind, {})
     context = Context(
         data=data, base=base, teacher=teacher, seed=seed, progress=lambda line: None, notes={}
     )
