@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from components.train import Context
 
-DENSE, ANSWERS, SHIPS, TWIN = "dense", "answers", "ships", "ships_twin"
+DENSE, ANSWERS, SHIPS = "dense", "answers", "ships"
 MODEL_FILE, RECORD_FILE = "model.keras", "arm.json"
 FLOOR_BELOW_DENSE = 0.01
 
@@ -183,14 +183,6 @@ def arms(size: Size) -> list[Arm]:
         masks(80, DENSE, size.tuning - 2),
         masks(90, "mask80", 1),
         masks(95, "mask90", 1),
-        Arm(
-            name=TWIN,
-            label="fresh weights in the shape of what ships, KD, same epochs",
-            kind="twin",
-            config=Teachable(**shipping),
-            base=SHIPS,
-            teacher=ANSWERS,
-        ),
     ]
 
 
