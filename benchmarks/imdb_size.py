@@ -23,7 +23,7 @@ from schemas.teaching import NgramConfig
 if TYPE_CHECKING:
     import numpy as np
 
-    from components.compact_text import Chosen
+    from components.models.compact import Chosen
     from components.ngrams import NgramModel
     from components.text_teacher import Texts
 
@@ -186,9 +186,9 @@ def _student(
     import keras
     import numpy as np
 
-    from components.compact_text import build
     from components.distill import distillation_loss
     from components.lite import convert
+    from components.models.compact import build
     from components.stages import be_deterministic
     from components.train import Triangular
 

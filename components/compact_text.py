@@ -1,39 +1,65 @@
-"""A text classifier of a few dozen kilobytes: chosen words, and chosen pairs of them.
+"""The compact stage: words and pairs are chosen by what an n-gram model makes of them, and taught.
 
-Most of a small text model is its vocabulary file, and most hashed pairs are noise. So words and
-pairs are chosen by what an n-gram teacher makes of them, and a pair counts only if its slot's
-check says that it is one of those chosen: an exact lookup for two bytes a pair.
+The student learns from the stored out-of-fold answers of the `components.ngrams` teacher. What it
+knows is chosen by a further model of the same kind, of all the texts that the teacher answered for.
 """
 
+import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from pathlib import Path
 
 import keras
-import numpy as np
-from keras import layers, ops
+import tensorflow as tf
 
+from components.distill import lesson
+from components.models.compact import Chosen, build
 from components.ngrams import NgramModel
-from components.tokens import KnownWords
+from components.signal_store import shards_to_score
+from components.text_teacher import read_texts
+from components.train import Context, Loss, fit
 from schemas.errors import InputError
-from schemas.text import OOV, OOV_ID, PADDING_ID, tokens
+from schemas.stages import CompactConfig
+from schemas.teaching import NgramConfig
+from schemas.text import OOV, tokens
+from schemas.validation import validated
 
-_FIRST, _SECOND, _THIRD, _FOURTH, _CHECKS = 1_000_003, 7_919, 104_729, 611_953, 251
-EMPTY = 255
-"""The check of a slot without a pair; those of pairs are smaller."""
 
+def run(context: Context, config: CompactConfig) -> keras.Model:
+    """Choose words and pairs, and train the network of them on the teacher's stored answers.
 
-@dataclass(frozen=True)
-class Chosen:
-    """What a compact model knows.
-
-    Attributes:
-        words: Lines of its vocabulary, ``<OOV>`` first.
-        pairs: Pairs of those words, the most important first.
+    Raises:
+        InputError: the teacher is no ``ngrams`` stage, it counted single words alone where pairs
+            are wanted, or the dataset has more than 2 classes.
     """
-
-    words: tuple[str, ...]
-    pairs: tuple[tuple[str, str], ...]
+    data = context.data
+    counting = _counting(context)
+    if counting.ngrams < 2 and config.slots:
+        raise InputError(
+            "pairs are chosen among those that the teacher counts, but its ngrams is 1: set that "
+            "to 2, or slots: 0",
+            path=("slots",),
+        )
+    train = read_texts(data, shards_to_score(data, counting.copies))
+    classes = len(data.schema.label_names)
+    judge = NgramModel(train.texts, train.labels, classes, counting)
+    chosen = choose(
+        train.texts, judge, words=config.words, pairs=config.pairs if config.slots else 0
+    )
+    model = build(
+        chosen,
+        classes=classes,
+        slots=config.slots,
+        length=config.tokens,
+        truncate=config.truncate,
+        decay=config.penalty,
+    )
+    pairs = model.get_layer("checked_pairs").filled() if config.slots else 0
+    context.notes.update(words=len(chosen.words), pairs=pairs, slots=config.slots)
+    context.progress(f"chose {len(chosen.words):,} words, and {pairs:,} pairs of them")
+    learning = lesson(model, context, config)
+    fit(model, context, config, **learning | {"loss": _penalized(learning["loss"], model)})
+    return model
 
 
 def choose(texts: Sequence[str], model: NgramModel, *, words: int, pairs: int) -> Chosen:
@@ -61,109 +87,22 @@ def choose(texts: Sequence[str], model: NgramModel, *, words: int, pairs: int) -
     return Chosen((OOV, *known), tuple(possible))
 
 
-@keras.saving.register_keras_serializable("beam_refinery")
-class CheckedPairs(layers.Layer):
-    """Turn each pair of neighbouring words into the number of its slot, from 1; others into 0.
-
-    Args:
-        slots: Slots of the table.
-        kwargs: What every layer takes.
-    """
-
-    def __init__(self, slots: int, **kwargs) -> None:
-        super().__init__(**kwargs)
-        self.slots = slots
-
-    def build(self, input_shape) -> None:
-        """Make the table of checks, ``uint8[slots]``, without any pair."""
-        self.checks = self.add_weight(
-            shape=(self.slots,),
-            dtype="uint8",
-            initializer=keras.initializers.Constant(EMPTY),
-            trainable=False,
-            autocast=False,
-            name="checks",
-        )
-
-    def put(self, pairs: Sequence[tuple[int, int]]) -> int:
-        """Fill the table with pairs of word ids, the first come first; return how many fit."""
-        checks = np.full(self.slots, EMPTY, np.uint8)
-        for first, second in pairs:
-            slot, check = _slot_and_check(first, second, self.slots)
-            if checks[slot] == EMPTY:
-                checks[slot] = check
-        self.checks.assign(checks)
-        return int((checks != EMPTY).sum())
-
-    def call(self, ids):
-        """Map ``int32[N, T]`` word ids to ``int32[N, T - 1]``."""
-        first, second = ops.cast(ids[:, :-1], "int64"), ops.cast(ids[:, 1:], "int64")
-        slots, checks = _slot_and_check(first, second, self.slots)
-        slots = ops.cast(slots, "int32")
-        stored = ops.cast(ops.take(self.checks, slots, axis=0), "int32")
-        return ops.where(stored == ops.cast(checks, "int32"), slots + 1, 0)
-
-    def get_config(self) -> dict:
-        """Return what `__init__` takes."""
-        return {**super().get_config(), "slots": self.slots}
-
-
-@keras.saving.register_keras_serializable("beam_refinery")
-class ScaledSum(layers.Layer):
-    """Sum embeddings where an id is not 0, over the square root of the number of words."""
-
-    def call(self, embeddings, ids, words):
-        """Map ``float32[N, T, D]``, ``int32[N, T]`` and word ids ``int32[N, S]`` to ``[N, D]``."""
-        present = ops.cast(ids != PADDING_ID, embeddings.dtype)[:, :, None]
-        length = ops.sum(ops.cast(words != PADDING_ID, embeddings.dtype), axis=1, keepdims=True)
-        return ops.sum(embeddings * present, axis=1) / ops.sqrt(ops.maximum(length, 1.0))
-
-
-def build(
-    chosen: Chosen, *, classes: int, slots: int, length: int = 1000, decay: float = 3e-6
-) -> keras.Model:
-    """Build the network for token ids ``int32[N, length]``; it returns logits.
-
-    One number per word and per pair: with nothing but a linear layer after the sum, more would
-    add bytes and no function.
-
-    Args:
-        chosen: What it knows.
-        classes: Number of classes, 2.
-        slots: Slots for pairs, about one byte of check and one of weight each; 0 for words alone.
-        length: Words of a document that are read.
-        decay: Strength of the penalty on the squares of those numbers.
+def _counting(context: Context) -> NgramConfig:
+    """Return how the teacher counted n-grams.
 
     Raises:
-        InputError: more classes than one number can tell apart.
+        InputError: it is no ``ngrams`` stage.
     """
-    if classes != 2:
-        raise InputError(f"a compact text model tells 2 classes apart, not {classes}")
-    inputs = keras.Input((length,), dtype="int32", name="token_ids")
-    words = KnownWords(len(chosen.words), name="known_words")(inputs)
-    total = _summed(words, words, len(chosen.words) + 1, decay, "words")
-    if slots:
-        table = CheckedPairs(slots, name="checked_pairs")
-        pairs = table(words)
-        numbers = {word: number for number, word in enumerate(chosen.words, OOV_ID)}
-        table.put([(numbers[one], numbers[two]) for one, two in chosen.pairs])
-        total = layers.Add(name="words_and_pairs")(
-            [total, _summed(pairs, words, slots + 1, decay, "pairs")]
+    report = context.signals and Path(context.signals.folder) / "stage.json"
+    told = json.loads(report.read_text("utf-8")) if report and report.is_file() else {}
+    if told.get("kind") != "ngrams":
+        raise InputError(
+            "a compact stage learns from an ngrams stage, by which it chooses its words, and takes "
+            "no other teacher: add one, and name it as teacher"
         )
-    return keras.Model(inputs, layers.Dense(classes, name="logits")(total), name="compact_text")
+    return validated(NgramConfig, told["config"])
 
 
-def _summed(ids, words, rows: int, decay: float, name: str):
-    numbers = layers.Embedding(
-        rows, 1, embeddings_regularizer=keras.regularizers.L2(decay / 2), name=name
-    )
-    return ScaledSum(name=f"sum_of_{name}")(numbers(ids), ids, words)
-
-
-def _slot_and_check(first, second, slots: int):
-    """Return the slot of a pair of ids and its check; works on numbers and on tensors alike.
-
-    TFLite divides no 64-bit integers, but gives their remainders.
-    """
-    slot = (first * _FIRST + second * _SECOND) % slots
-    return slot, (first * _THIRD + second * _FOURTH) % _CHECKS
+def _penalized(loss: Loss, model: keras.Model) -> Loss:
+    """Add the network's own penalty to the loss of every example."""
+    return lambda *given: loss(*given) + tf.add_n(model.losses)

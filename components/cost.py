@@ -15,7 +15,8 @@ import keras
 import numpy as np
 from keras import layers
 
-from components.models.text import HashedBigrams, MeanOfWords
+from components.models.compact import CheckedPairs, ScaledSum
+from components.models.text import AtWords, HashedBigrams, MeanOfWords
 from components.prune.keras_graph import Call, Tensor, calls, outputs
 from components.tokens import KnownWords
 
@@ -263,8 +264,11 @@ _FREE = (
     layers.ZeroPadding1D,
     layers.ZeroPadding2D,
     layers.ZeroPadding3D,
+    AtWords,
+    CheckedPairs,
     HashedBigrams,
     MeanOfWords,
+    ScaledSum,
 )
 
 # Calls of `keras.ops`, and of operators between tensors, by class.

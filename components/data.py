@@ -16,7 +16,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from components.tokens import Reading, vocabulary_table
+from components.tokens import Reading, table_of
 from schemas.errors import InputError
 from schemas.features import ExampleSchema
 from schemas.manifest import ShardInfo, load_manifest
@@ -137,14 +137,14 @@ def _parsed(
     spec = {schema.feature: tf.io.FixedLenFeature([], tf.string)}
     spec |= _training_spec(schema) if training else {"label": tf.io.FixedLenFeature([], tf.int64)}
     if schema.modality == "text":
-        table = vocabulary_table(data.root / "vocabulary.txt")
         reading = Reading.of(model)
+        table = table_of(reading.lines(data.vocabulary))
 
     def parse(serialized):
         fields = tf.io.parse_example(serialized, spec)
         inputs = _decoded(fields[schema.feature], schema)
         if schema.modality == "text":
-            inputs = reading.dataset_ids(inputs, table)
+            inputs = reading.ids(inputs, table)
         return inputs, *(fields[name] for name in spec if name != schema.feature)
 
     return rows.batch(batch_size).map(parse, num_parallel_calls=2)

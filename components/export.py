@@ -145,7 +145,4 @@ def check_export(
 
 def shipped_vocabulary(reading: Reading, data: Data) -> str:
     """Return the vocabulary file that ships: the lines that the network knows, no unused word."""
-    lines = data.vocabulary[: reading.vocabulary]
-    if reading.kept is not None:
-        lines = tuple(data.vocabulary[line - 1] for line in reading.kept)
-    return "\n".join(lines) + "\n"
+    return "\n".join(reading.lines(data.vocabulary)) + "\n"

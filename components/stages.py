@@ -21,7 +21,15 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from components import distill, finetune, quantize, signal_store, text_teacher, train
+from components import (
+    compact_text,
+    distill,
+    finetune,
+    quantize,
+    signal_store,
+    text_teacher,
+    train,
+)
 from components.artifact import (
     KERAS_FILE,
     LITE_FILE,
@@ -68,6 +76,7 @@ STAGES: dict[str, StageDef] = {
         "mask": mask_stage,
         "widths": widths,
         "vocabulary": vocabulary,
+        "compact": compact_text,
         "quantize": quantize,
         "signals": signal_store,
         "ngrams": text_teacher,

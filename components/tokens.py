@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 from keras import ops
 
@@ -27,8 +26,7 @@ class KnownWords(keras.layers.Layer):
         vocabulary: Kept lines of the vocabulary file, ``<OOV>`` included.
         truncate: What the ids that the network takes hold of a longer text: see `token_ids`.
         pad: Where they are filled up.
-        kept: Which lines of the dataset's vocabulary those are, counted from 1, after others were
-            pruned; None for the first ones.
+        words: Those lines, where they are not the first ones of the dataset's vocabulary.
         kwargs: What every layer takes.
     """
 
@@ -37,14 +35,14 @@ class KnownWords(keras.layers.Layer):
         vocabulary: int,
         truncate: str = "head",
         pad: str = "right",
-        kept: Sequence[int] | None = None,
+        words: Sequence[str] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.vocabulary = vocabulary
         self.truncate = truncate
         self.pad = pad
-        self.kept = None if kept is None else tuple(kept)
+        self.words = None if words is None else tuple(words)
 
     def call(self, ids):
         """Map ``int32[N, T]`` to ids of at most ``vocabulary`` (line number plus one)."""
@@ -53,8 +51,8 @@ class KnownWords(keras.layers.Layer):
     def get_config(self) -> dict:
         """Return what `__init__` takes."""
         own = {"vocabulary": self.vocabulary, "truncate": self.truncate, "pad": self.pad}
-        if self.kept is not None:
-            own["kept"] = list(self.kept)
+        if self.words is not None:
+            own["words"] = list(self.words)
         return {**super().get_config(), **own}
 
 
@@ -67,14 +65,14 @@ class Reading:
         truncate: ``head`` or ``tail``, see `token_ids`.
         pad: ``left`` or ``right``, see `token_ids`.
         vocabulary: Lines of the vocabulary file that it knows; None for all.
-        kept: Which lines those are, counted from 1; None for the first ones.
+        words: Those lines; None for the first ones of the dataset's vocabulary.
     """
 
     tokens: int
     truncate: str = "head"
     pad: str = "right"
     vocabulary: int | None = None
-    kept: tuple[int, ...] | None = None
+    words: tuple[str, ...] | None = None
 
     @classmethod
     def of(cls, model: keras.Model) -> Reading:
@@ -87,24 +85,17 @@ class Reading:
                     truncate=layer.truncate,
                     pad=layer.pad,
                     vocabulary=layer.vocabulary,
-                    kept=layer.kept,
+                    words=layer.words,
                 )
         return cls(tokens=tokens)
 
-    def ids(self, texts: tf.Tensor, table: Any) -> tf.Tensor:
-        """Return the `token_ids` of ``string[N]`` by the vocabulary that ships with the network."""
-        return token_ids(texts, table, self.tokens, truncate=self.truncate, pad=self.pad)
+    def lines(self, vocabulary: Sequence[str]) -> tuple[str, ...]:
+        """Return the vocabulary of the network, line by line, given that of its dataset."""
+        return tuple(vocabulary[: self.vocabulary]) if self.words is None else self.words
 
-    def dataset_ids(self, texts: tf.Tensor, table: Any) -> tf.Tensor:
-        """Return the same ids of ``string[N]`` by the dataset's whole vocabulary."""
-        ids = self.ids(texts, table)
-        if self.kept is None:
-            return ids
-        # One place more than the last kept line: all lines beyond are unknown.
-        numbers = np.full(self.kept[-1] + 2, OOV_ID, np.int32)
-        numbers[PADDING_ID] = PADDING_ID
-        numbers[list(self.kept)] = np.arange(OOV_ID, OOV_ID + len(self.kept))
-        return tf.gather(tf.constant(numbers), tf.minimum(ids, len(numbers) - 1))
+    def ids(self, texts: tf.Tensor, table: Any) -> tf.Tensor:
+        """Return the `token_ids` of ``string[N]`` by a table of the network's own `lines`."""
+        return token_ids(texts, table, self.tokens, truncate=self.truncate, pad=self.pad)
 
 
 def token_ids(
@@ -114,7 +105,7 @@ def token_ids(
 
     Args:
         texts: UTF-8 documents.
-        table: Lookup table from word to line number of the vocabulary (see `vocabulary_table`).
+        table: Lookup table from word to line number (`vocabulary_table`, `table_of`).
         tokens: Ids per document.
         truncate: Whether a longer document keeps its first words (``head``) or last (``tail``).
         pad: On which side a shorter one is filled up with 0 (``left`` or ``right``).
@@ -146,6 +137,13 @@ def vocabulary_table(path: str | Path) -> tf.Module:
         delimiter="\n",
     )
     return _OneBased(tf.lookup.StaticHashTable(lines, OOV_ID - 1))
+
+
+def table_of(lines: Sequence[str]) -> tf.Module:
+    """Return the lookup table of a vocabulary's lines, the same as of a file of them."""
+    numbers = tf.range(len(lines), dtype=tf.int64)
+    pairs = tf.lookup.KeyValueTensorInitializer(tf.constant(list(lines)), numbers)
+    return _OneBased(tf.lookup.StaticHashTable(pairs, OOV_ID - 1))
 
 
 class _OneBased(tf.Module):

@@ -19,9 +19,9 @@ from schemas.stages import (
     MODEL_FAMILIES,
     STAGE_KINDS,
     STRICT,
+    TEXT_FAMILIES,
     Fraction,
     Positive,
-    TextModel,
     located,
     parse_config,
 )
@@ -105,7 +105,7 @@ class RefreshConfig:
     Every profile is validated on construction, so a recipe cannot hold one that fails later.
     """
 
-    model: Literal["image_resnet", "text_embedding"]
+    model: Literal["image_resnet", "text_embedding", "text_conv"]
     stages: tuple[StageSpec, ...] = Field(min_length=1)
     push: str
     thresholds: Thresholds
@@ -204,7 +204,7 @@ def _problem(
         return "name", f"must be unique, but {spec.name!r} is used twice"
     if spec.kind not in STAGE_KINDS:
         return "kind", f"must be one of {', '.join(STAGE_KINDS)}, not {spec.kind!r}"
-    if spec.kind == "ngrams" and family != TextModel.family:
+    if spec.kind == "ngrams" and family not in TEXT_FAMILIES:
         return "kind", f"ngrams teaches texts, not {family}: use train for the teacher"
     kind = STAGE_KINDS[spec.kind]
     for field, demand in (("base", kind.BASE), ("teacher", kind.TEACHER)):
@@ -228,6 +228,9 @@ def _problem(
         if value is not None and earlier[value].kind in ANSWERS_ONLY:
             if field == "base" or spec.kind == "signals":
                 return field, f"must name a stage that makes a network; {value!r} stores answers"
+    if spec.kind == "compact" and earlier[str(spec.teacher)].kind != "ngrams":
+        text = f"must name a stage of kind ngrams, which compact chooses by, not {spec.teacher!r}"
+        return "teacher", text
     return None
 
 

@@ -57,8 +57,32 @@ class TextModel:
     pad: Literal["left", "right"] = "right"
 
 
-MODEL_FAMILIES = {"image_resnet": ImageModel, "text_embedding": TextModel}
-ModelOptions = Annotated[ImageModel | TextModel, Field(discriminator="family")]
+@dataclass(frozen=True, config=STRICT, kw_only=True)
+class TextConvModel:
+    """Convolutions over word embeddings, and the strongest answer of each filter in the text.
+
+    ``layers`` convolutions with ``filters`` each look at ``kernel`` neighbouring words. The other
+    options mean what they mean in a ``text_embedding`` model.
+    """
+
+    family: Literal["text_conv"] = "text_conv"
+    width: Positive = 16
+    filters: Positive = 32
+    kernel: Positive = 3
+    layers: Annotated[int, Field(ge=1, le=2)] = 1
+    vocabulary: Annotated[int, Field(ge=2)] = 10_000
+    tokens: Positive = 400
+    truncate: Literal["head", "tail"] = "head"
+    pad: Literal["left", "right"] = "right"
+
+
+MODEL_FAMILIES = {
+    "image_resnet": ImageModel,
+    "text_embedding": TextModel,
+    "text_conv": TextConvModel,
+}
+TEXT_FAMILIES = ("text_embedding", "text_conv")
+ModelOptions = Annotated[ImageModel | TextModel | TextConvModel, Field(discriminator="family")]
 
 
 @dataclass(frozen=True, config=STRICT, kw_only=True)
@@ -286,6 +310,40 @@ class VocabularyConfig(Teachable):
     words: Annotated[int, Field(ge=2)]
 
 
+@dataclass(frozen=True, config=STRICT, kw_only=True)
+class CompactConfig(Teachable):
+    """Train a text network of a few dozen kilobytes on the answers of an ``ngrams`` stage.
+
+    It knows ``words`` words, and the words of the best ``pairs`` pairs of neighbouring words, as
+    an n-gram model of all training texts weighs them; its vocabulary is its own. It has a number
+    for each word, and one for each pair that gets one of ``slots`` slots (0: no pairs); ``penalty``
+    times half their squares is added to the loss. ``tokens`` words of a document are read, its
+    first or its last (``truncate``).
+    """
+
+    TEACHER: ClassVar[str] = "required"
+    words: Positive = 1_500
+    pairs: Annotated[int, Field(ge=0)] = 3_000
+    slots: Annotated[int, Field(ge=0)] = 16_000
+    tokens: Annotated[int, Field(ge=2)] = 1_000
+    truncate: Literal["head", "tail"] = "head"
+    penalty: Annotated[float, Field(ge=0)] = 3e-6
+    epochs: Annotated[int, Field(ge=0, le=10_000)] = 12
+    optimizer: Literal["sgd", "adam"] = "adam"
+    learning_rate: Annotated[float, Field(gt=0, le=10)] = 0.03
+    weight_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    alpha: Annotated[float, Field(ge=0, le=1)] = 0.5
+
+    @model_validator(mode="after")
+    def _check(self) -> "CompactConfig":
+        if self.attention:
+            text = "is for networks with feature maps, which a compact one has not: remove it"
+            raise located(("attention",), text)
+        return self
+
+
 @dataclass(
     frozen=True, config=ConfigDict(extra="forbid", validate_by_name=True), kw_only=True
 )  # by name too: dataclasses.replace() knows no alias
@@ -442,6 +500,7 @@ StageConfig = (
     | MaskConfig
     | WidthsConfig
     | VocabularyConfig
+    | CompactConfig
     | FinetuneConfig
     | SearchConfig
     | QuantizeConfig
@@ -457,6 +516,7 @@ STAGE_KINDS: dict[str, type[Any]] = {
     "mask": MaskConfig,
     "widths": WidthsConfig,
     "vocabulary": VocabularyConfig,
+    "compact": CompactConfig,
     "quantize": QuantizeConfig,
     "signals": SignalsConfig,
     "ngrams": NgramConfig,

@@ -10,11 +10,12 @@ import keras
 from components.data import Data
 from components.models import image, text
 from components.tokens import Reading
+from schemas.canonical import digest
 from schemas.errors import InputError
-from schemas.stages import ImageModel, TextModel
+from schemas.stages import ImageModel, ModelOptions, TextConvModel, TextModel
 
 
-def build_model(options: ImageModel | TextModel, data: Data) -> keras.Model:
+def build_model(options: ModelOptions, data: Data) -> keras.Model:
     """Build a fresh network for the dataset: its inputs in, logits ``float32[N, classes]`` out.
 
     Raises:
@@ -24,6 +25,8 @@ def build_model(options: ImageModel | TextModel, data: Data) -> keras.Model:
         return image.build(options, data)
     if isinstance(options, TextModel) and data.schema.modality == "text":
         return text.build(options, data)
+    if isinstance(options, TextConvModel) and data.schema.modality == "text":
+        return text.build_convolutions(options, data)
     raise InputError(
         f"the model family must suit the dataset's modality; {options.family} does not take "
         f"{data.schema.modality} examples: set refresh.model to the family for them"
@@ -31,9 +34,13 @@ def build_model(options: ImageModel | TextModel, data: Data) -> keras.Model:
 
 
 def input_record(model: keras.Model, data: Data) -> dict[str, Any] | None:
-    """Return how a network prepares its inputs, for the record: all that serving it depends on."""
+    """Return how a network prepares its inputs, for the record: all that serving it depends on.
+
+    A network's own words are named by their digest.
+    """
     if data.schema.modality == "text":
-        return dataclasses.asdict(Reading.of(model))
+        told = dataclasses.asdict(Reading.of(model))
+        return told | {"words": told["words"] and digest(list(told["words"]))}
     return image.preprocessing(model)
 
 

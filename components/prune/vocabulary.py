@@ -6,7 +6,7 @@ out-of-vocabulary word, which is what it would be read as (L2, after each row's 
 which softmax does not see). The frequency counts it in the training originals as they are read.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import keras
 import numpy as np
@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from components.data import batches
 from components.distill import fit_with_teacher
 from components.evaluate import evaluate
-from components.models.text import MeanOfWords
-from components.tokens import KnownWords
+from components.models.compact import CheckedPairs, ScaledSum
+from components.models.text import AtWords, MeanOfWords
+from components.tokens import KnownWords, Reading
 from components.train import Context
 from schemas.errors import FailedError, InputError
 from schemas.stages import VocabularyConfig
@@ -38,7 +39,7 @@ def run(context: Context, config: VocabularyConfig) -> keras.Model:
     before = _known(base).vocabulary
     counted = frequencies(base, (rows for rows, _ in batches(data, "train", base)))
     kept = best_words(contributions(base), counted, config.words)
-    small = keep_words(base, kept)
+    small = keep_words(base, kept, Reading.of(base).lines(data.vocabulary))
     accuracies = [evaluate(one, data).accuracy for one in (base, small)]
     seen = counted[OOV_ID + 1 :].sum()
     covered = counted[kept[kept > OOV_ID]].sum() / seen if seen else 0.0
@@ -100,27 +101,29 @@ def best_words(
     return np.concatenate([[OOV_ID], np.sort(best)])
 
 
-def keep_words(model: keras.Model, kept: NDArray[np.int64]) -> keras.Model:
+def keep_words(model: keras.Model, kept: NDArray[np.int64], lines: Sequence[str]) -> keras.Model:
     """Return a network that knows the kept ids alone, numbered anew from `OOV_ID` in that order.
 
-    Its `KnownWords` holds which lines of the dataset's vocabulary they are: reading, export and
-    TFLite follow it, and what ships has a vocabulary file of these lines alone.
+    Its `KnownWords` holds the words: reading, export and TFLite follow it, and what ships has a
+    vocabulary file of these lines alone.
 
     Args:
         model: The network; it is not changed.
         kept: Ids to keep, ascending, the first `OOV_ID`.
+        lines: The network's vocabulary (`Reading.lines`).
 
     Raises:
-        InputError: the ids reach a layer other than embeddings and averages (hashed bigrams).
+        InputError: the ids reach a layer that depends on the numbers of the words (hashed bigrams,
+            checked pairs).
         FailedError: it answers otherwise than the network with the other words unknown.
     """
     known = _known(model)
     embeddings = _embeddings(model, known)
-    lines = np.arange(1, known.vocabulary + 1) if known.kept is None else np.array(known.kept)
     config = model.get_config()
     for layer in config["layers"]:
         if layer["config"]["name"] == known.name:
-            layer["config"].update(vocabulary=len(kept), kept=[int(one) for one in lines[kept - 1]])
+            words = [lines[one - OOV_ID] for one in kept]
+            layer["config"].update(vocabulary=len(words), words=words)
         if layer["config"]["name"] in embeddings:
             layer["config"]["input_dim"] = len(kept) + 1
     small = type(model).from_config(config)
@@ -165,7 +168,12 @@ def _embeddings(model: keras.Model, known: KnownWords) -> set[str]:
             continue
         if isinstance(layer, keras.layers.Embedding):
             found.add(layer.name)
-        elif not isinstance(layer, MeanOfWords):
+        elif isinstance(layer, CheckedPairs):
+            raise InputError(
+                f"layer {layer.name!r} depends on the numbers of the words, which would change: a "
+                "compact stage chooses its words itself, set words there"
+            )
+        elif not isinstance(layer, AtWords | MeanOfWords | ScaledSum):
             raise InputError(
                 f"layer {layer.name!r} depends on the numbers of the words, which would change: "
                 "train without it (bigrams: 0) before pruning the vocabulary"

@@ -4,8 +4,9 @@ import keras
 import numpy as np
 import pytest
 
-from components.compact_text import EMPTY, CheckedPairs, _slot_and_check, build, choose
+from components.compact_text import choose
 from components.lite import LiteModel, convert
+from components.models.compact import EMPTY, CheckedPairs, _slot_and_check, build
 from components.ngrams import NgramModel
 from schemas.errors import InputError
 from schemas.teaching import NgramConfig

@@ -99,7 +99,7 @@ def test_the_record_says_how_inputs_are_read(reviews_dir, digits_dir):
     model = build_model(TextModel(tokens=7, truncate="tail", vocabulary=5), data)
 
     assert input_record(model, data) == {
-        "tokens": 7, "truncate": "tail", "pad": "right", "vocabulary": 5, "kept": None
+        "tokens": 7, "truncate": "tail", "pad": "right", "vocabulary": 5, "words": None
     }  # fmt: skip
     images = keras.Input((16, 16, 3))
     plain = keras.Model(images, keras.layers.GlobalAveragePooling2D()(images))

@@ -8,6 +8,7 @@ import tensorflow as tf
 from components.data import batches, open_dataset
 from components.lite import LiteModel
 from components.models import build_model
+from components.models.compact import Chosen, build
 from components.prune.vocabulary import best_words, contributions, frequencies, keep_words
 from components.stages import load_model, run_stage
 from components.tokens import Reading
@@ -80,7 +81,7 @@ def test_all_that_ships_answers_like_the_network(base, reviews_dir, tmp_path):
 
     assert lines[0] == "<OOV>"
     assert len(lines) == 8
-    assert [data.vocabulary[line - 1] for line in Reading.of(model).kept] == lines
+    assert list(Reading.of(model).words) == lines
     assert ids[2].tolist()[:3] == [table.get(word, 1) for word in ("awful", "café", "unknown")]
     assert 1 < int(np.asarray(inputs).max()) <= 8
     expected = model(ids).numpy()
@@ -95,15 +96,21 @@ def test_all_that_ships_answers_like_the_network(base, reviews_dir, tmp_path):
 def test_pruning_again_still_means_lines_of_the_dataset(base, reviews_dir, tmp_path):
     pruned(reviews_dir, base, tmp_path / "v")
     pruned(reviews_dir, tmp_path / "v", tmp_path / "w", words=5, epochs=1)
-    first, second = (Reading.of(load_model(tmp_path / name)).kept for name in "vw")
+    first, second = (Reading.of(load_model(tmp_path / name)).words for name in "vw")
     assert set(second) < set(first)
     assert len(second) == 5
 
 
 def test_hashed_bigrams_and_networks_without_words_are_refused(reviews_dir):
-    model = build_model(TextModel(bigrams=16, tokens=5), open_dataset(reviews_dir))
+    data = open_dataset(reviews_dir)
+    model = build_model(TextModel(bigrams=16, tokens=5), data)
     with pytest.raises(InputError, match="hashed_bigrams.*bigrams: 0"):
-        keep_words(model, np.array([1, 3]))
+        keep_words(model, np.array([1, 3]), data.vocabulary)
+    chosen = Chosen(("<OOV>", "a", "b"), (("a", "b"),))
+    with pytest.raises(InputError, match="checked_pairs.*compact stage chooses its words itself"):
+        keep_words(build(chosen, classes=2, slots=4, length=5), np.array([1, 3]), chosen.words)
+    small = keep_words(build(chosen, classes=2, slots=0, length=5), np.array([1, 3]), chosen.words)
+    assert Reading.of(small).words == ("<OOV>", "b")
     inputs = keras.Input((4,))
     with pytest.raises(InputError, match="reads no words"):
         contributions(keras.Model(inputs, keras.layers.Dense(2)(inputs)))

@@ -101,7 +101,13 @@ def test_a_promised_weight_that_is_missing_is_an_error(level, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "kind", sorted(kind for kind, config in STAGE_KINDS.items() if issubclass(config, Fitting))
+    # What a compact network knows is chosen by counts of documents, which repetitions change.
+    "kind",
+    sorted(
+        kind
+        for kind, config in STAGE_KINDS.items()
+        if issubclass(config, Fitting) and kind != "compact"
+    ),
 )
 def test_a_weight_means_as_many_repetitions(kind, level):
     """Ignored weights would leave differences of 1e-3 and more."""
