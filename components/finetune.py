@@ -31,7 +31,7 @@ def run(context: Context, config: FinetuneConfig) -> keras.Model:
         classes = len(context.data.schema.label_names)
         model = with_new_head(model, classes, seed=context.seed)
     previous = open_dataset(config.previous) if config.previous else None
-    before = accuracy_on_previous(model, previous) if previous else None
+    before = accuracy_on_previous(model, previous, context.data) if previous else None
     pace = pace_of(
         model, share=config.freeze, unfreeze=config.unfreeze, layer_decay=config.layer_decay
     )
@@ -44,7 +44,7 @@ def run(context: Context, config: FinetuneConfig) -> keras.Model:
             for epoch in range(config.epochs)
         ]
     if previous:
-        after = accuracy_on_previous(model, previous)
+        after = accuracy_on_previous(model, previous, context.data)
         context.notes.update(previous_accuracy_before=before, previous_accuracy_after=after)
         context.progress(f"accuracy on the previous eval split {before:.4f} -> {after:.4f}")
         check_not_forgotten(before, after, tolerance=config.tolerance)

@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -112,6 +112,14 @@ def push(
 def live_model(serving: Path) -> LiveModel | None:
     """Return the version that ``CURRENT`` names, or None where it names no readable one."""
     return _version_at(serving, _current(serving))
+
+
+def pushed_models(serving: Path) -> Iterator[LiveModel]:
+    """Yield the live version, then the older ones, newest first."""
+    for version in range(_current(serving), 0, -1):
+        found = _version_at(serving, version)
+        if found is not None:
+            yield found
 
 
 def _current(serving: Path) -> int:

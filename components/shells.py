@@ -7,6 +7,7 @@ because TFX's cache key holds parameters and no code.
 
 import contextlib
 import json
+import os
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from pathlib import Path
@@ -80,11 +81,12 @@ def ModelStage(  # noqa: N802
     kind: Parameter[str],
     config: Parameter[str],
     seed: Parameter[int],
+    sources: Parameter[str],
     code_version: Parameter[str],
     base: InputArtifact[Model] = None,
     teacher: InputArtifact[Model] = None,
 ) -> OutputDict(accuracy=float, parameters=int):
-    """Run one model stage of any kind; ``config`` is its JSON."""
+    """Run one model stage of any kind; ``config`` and `components.sources` are its JSON."""
     from components.stages import run_stage
 
     record = run_stage(
@@ -97,6 +99,7 @@ def ModelStage(  # noqa: N802
         seed=seed,
         name=name,
         progress=_STAGE_PROGRESS.get(),
+        sources=json.loads(sources),
     )
     return {"accuracy": record["accuracy"], "parameters": record["parameters"]}
 
@@ -143,11 +146,15 @@ class AtomicPusherExecutor(PusherExecutor):
         (model,) = input_dict[standard_component_specs.MODEL_KEY]
         destination = json.loads(exec_properties[standard_component_specs.PUSH_DESTINATION_KEY])
         custom = json.loads(exec_properties[standard_component_specs.CUSTOM_CONFIG_KEY])
+        serving = Path(destination["filesystem"]["base_directory"])
+        weights = load_report(model.uri)["digest"]
+        # Where a later refresh can start from: what serves holds no network to train.
+        origin = {"model": os.path.relpath(model.uri, serving), "model_digest": weights}
         result = push(
             shipped_folder(model.uri, custom["artifact"]),
-            Path(destination["filesystem"]["base_directory"]),
-            record=custom["record"],
-            identity=digest({"model": load_report(model.uri)["digest"], **custom["same_when"]}),
+            serving,
+            record={**custom["record"], **origin},
+            identity=digest({"model": weights, **custom["same_when"]}),
         )
         self._MarkPushed(
             pushed, pushed_destination=str(result.path), pushed_version=str(result.version)

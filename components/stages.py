@@ -7,6 +7,7 @@ returns what is known of the teacher.
 """
 
 import contextlib
+import dataclasses
 import hashlib
 import json
 import os
@@ -47,6 +48,8 @@ from components.prune import mask_stage, vocabulary
 from components.prune import stage as prune
 from components.signals import open_signals
 from components.size import measure
+from components.sources import Sources, check_unchanged, sources_of
+from components.start import open_start
 from components.train import Context
 from components.widths import stage as widths
 from schemas.errors import InputError, unknown_name
@@ -95,6 +98,7 @@ def run_stage(
     seed: int,
     name: str | None = None,
     progress: Callable[[str], None] | None = None,
+    sources: Sources | None = None,
 ) -> dict[str, Any]:
     """Run one stage and publish its model directory at ``output``.
 
@@ -115,6 +119,7 @@ def run_stage(
         seed: Decides weights, order and dropout.
         name: The stage's name in the recipe (default: the kind).
         progress: Called with lines of plain text.
+        sources: What `components.sources.sources_of` said of the config; None: it is asked now.
 
     Returns:
         What ``stage.json`` holds.
@@ -133,6 +138,13 @@ def run_stage(
         demand = getattr(stage.config, role.upper())
         if (given is None and demand == "required") or (given is not None and demand == "none"):
             raise InputError(f"a {kind} stage takes a {role}: {demand}; received {given}")
+    start = getattr(config, "start", None)
+    if hasattr(config, "start") and (start is None) == (base is None):
+        raise InputError(
+            f"a {kind} stage takes exactly one of base and from; received {base} and {start}"
+        )
+    sources = sources_of(config) if sources is None else sources
+    check_unchanged(config, sources)
     name = name or kind
     started = time.monotonic()
     tell = _prefixed(progress, name)
@@ -148,9 +160,14 @@ def run_stage(
         notes={},
         signals=open_signals(teacher, data) if stored else None,
     )
+    if start is not None:
+        network = open_start(config, sources, data, context.notes)
+        context = dataclasses.replace(context, base=network)
     if kind in ANSWERS_ONLY:
         return _store_answers(stage, context, config, Path(output), name=name, teacher=teacher)
-    before = evaluate(context.base, data).accuracy if context.base else None
+    # A network for other classes has no accuracy on these.
+    known = context.base is not None and not (start is not None and config.head == "new")
+    before = evaluate(context.base, data).accuracy if known else None
     model = stage.run(context, config)
     report = {
         "name": name,
@@ -159,11 +176,15 @@ def run_stage(
         "seed": seed,
         "dataset": data.digest,
         "base": _digest_of(base),
+        "sources": {
+            key: {name: value for name, value in one.items() if name != "path"}
+            for key, one in sources.items()
+        },
         "teacher": _digest_of(teacher),
         "inputs": input_record(model, data),
         "schema": data.schema.to_json(),
         "accuracy_before": before,
-        "size_before": load_report(base).get("size") if base else None,
+        "size_before": _size_of(base or sources.get("from", {}).get("path")),
         **_scores(model, data, context),
         "notes": context.notes,
     }
@@ -334,6 +355,12 @@ def _placed(output: Path) -> Iterator[Path]:
         os.replace(work, output)
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def _size_of(folder: str | Path | None) -> dict[str, Any] | None:
+    if folder is None or not (Path(folder) / REPORT_FILE).is_file():
+        return None
+    return load_report(folder).get("size")
 
 
 def _digest_of(folder: str | Path | None) -> str | None:

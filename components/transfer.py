@@ -8,6 +8,7 @@ A frozen BatchNorm layer normalises by its stored statistics and does not update
 training. Thawed, it uses and updates those of the batch again.
 """
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,8 @@ def features_of(model: keras.Model) -> keras.Model:
     if len(model.outputs) != 1:
         raise InputError(f"transfer needs a network with one output, not {len(model.outputs)}")
     last = model.layers[-1]
+    if isinstance(last, layers.Softmax | layers.Activation):
+        last = next((one for one in model.layers if one.output is last.input), last)
     features = last.input if isinstance(last, layers.Dense) else model.outputs[0]
     if len(features.shape) == 4:
         features = layers.GlobalAveragePooling2D(name="transfer_pool")(features)
@@ -155,19 +158,28 @@ def pace_of(
     )
 
 
-def accuracy_on_previous(model: keras.Model, previous: Data) -> float:
+def accuracy_on_previous(model: keras.Model, previous: Data, data: Data) -> float:
     """Return the accuracy (0 to 1) on an earlier dataset's eval split.
 
+    Args:
+        model: The network.
+        previous: That dataset.
+        data: The one it is trained on now: texts are read by its vocabulary.
+
     Raises:
-        InputError: the network does not answer for the classes of that dataset.
+        InputError: the earlier dataset has other classes or other images.
     """
-    classes = len(previous.schema.label_names)
-    if model.output_shape[-1] != classes:
-        raise InputError(
-            f"{previous.root}: a network must know its {classes} classes to be compared there, "
-            f"not {model.output_shape[-1]}: keep the head in a warm start"
-        )
-    return evaluate(model, previous).accuracy
+    for what, theirs, ours in (
+        ("classes", previous.schema.label_names, data.schema.label_names),
+        ("an image_shape", previous.schema.image_shape, data.schema.image_shape),
+    ):
+        if theirs != ours:
+            raise InputError(
+                f"{previous.root}: the previous dataset must have the same {what} to be compared "
+                f"on, not {theirs} beside {ours}",
+                path=("previous",),
+            )
+    return evaluate(model, dataclasses.replace(previous, vocabulary=data.vocabulary)).accuracy
 
 
 def check_not_forgotten(before: float, after: float, *, tolerance: float) -> None:

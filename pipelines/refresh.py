@@ -14,12 +14,13 @@ import dataclasses
 import datetime
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from components import evidence
+from components.sources import Sources, sources_of
 from pipelines.code_version import GATE_SOURCES, code_version, stage_sources
 from pipelines.quiet import quiet
 from pipelines.refresh_report import (
@@ -116,6 +117,7 @@ def run_refresh(
     manifest = load_manifest(dataset)
     _check_files(dataset, manifest)
     places = Places(Path(root).resolve(), f"{recipe.name}-{profile}")
+    sources = _sources(plan, places, manifest.digest)
     with only_one(places.root), quiet(verbose=verbose, log=places.log) as terminal:
         started = time.monotonic()
         run = datetime.datetime.now().isoformat()
@@ -126,7 +128,12 @@ def run_refresh(
             tell = _teller(progress, index=0, total=len(plan.stages) + 8, node="loading TFX")
             tell(RUNNING)
             pipeline = build_pipeline(
-                plan, recipe=recipe, dataset=dataset, manifest=manifest, places=places
+                plan,
+                recipe=recipe,
+                dataset=dataset,
+                manifest=manifest,
+                places=places,
+                sources=sources,
             )
             tell(DONE)
             results = run_nodes(pipeline, run=run, places=places, progress=progress)
@@ -161,7 +168,13 @@ def run_refresh(
 
 
 def build_pipeline(
-    plan: RefreshPlan, *, recipe: Recipe, dataset: Path, manifest: Manifest, places: Places
+    plan: RefreshPlan,
+    *,
+    recipe: Recipe,
+    dataset: Path,
+    manifest: Manifest,
+    places: Places,
+    sources: Mapping[str, Sources],
 ) -> Any:
     """Return the TFX pipeline (``tfx.dsl.Pipeline``) of a plan.
 
@@ -171,6 +184,7 @@ def build_pipeline(
         dataset: The materialized dataset.
         manifest: Its manifest.
         places: Where everything goes.
+        sources: By stage, what it reads from outside.
     """
     import tensorflow_data_validation as tfdv
     from tfx import v1 as tfx
@@ -220,6 +234,7 @@ def build_pipeline(
             kind=stage.kind,
             config=canonical_json(config_settings(stage.config)).decode(),
             seed=recipe.seed,
+            sources=canonical_json(sources[stage.name]).decode(),
             code_version=stage_version,
             **{key: stages[name].outputs["model"] for key, name in links.items() if name},
         ).with_id(stage.name)
@@ -368,6 +383,21 @@ def _teller(progress: Progress, *, index: int, total: int, node: str) -> Callabl
         return seconds
 
     return tell
+
+
+def _sources(plan: RefreshPlan, places: Places, dataset: str) -> dict[str, Sources]:
+    """Return what each stage reads from outside.
+
+    Raises:
+        InputError: it is not there; the message names stage and key.
+    """
+    found: dict[str, Sources] = {}
+    for stage in plan.stages:
+        try:
+            found[stage.name] = sources_of(stage.config, serving=places.serving, dataset=dataset)
+        except InputError as error:
+            raise InputError(f"stage {stage.name!r}: {error}") from error
+    return found
 
 
 def _check_files(dataset: Path, manifest: Manifest) -> None:

@@ -112,6 +112,9 @@ def build_report(
     refused = isinstance(cause, GateRefusal)
     nodes = {one.node: one for one in results if one.state != FAILED or refused}
     decisions = _decisions(nodes, plan)
+    if refused and results[-1].node in {stage.name for stage in plan.stages}:
+        reason = f"{results[-1].node}: {cause}"
+        decisions.append(GateDecision(gate="forgetting", problems=(reason,)))
     error = None
     if refused:
         status = "refused"
@@ -135,7 +138,7 @@ def build_report(
         seconds=round(seconds, 3),
         stages=tuple(
             _stage_row(nodes[stage.name]) for stage in plan.stages
-            if stage.name in nodes
+            if stage.name in nodes and nodes[stage.name].state != FAILED
         ),
         decisions=tuple(decisions),
         push=_push_row(nodes["Pusher"]) if status in ("pushed", "nothing_new") else None,

@@ -169,6 +169,9 @@ class RefreshConfig:
                     name=spec.name, kind=spec.kind, config=own, base=spec.base, teacher=spec.teacher
                 )
             )
+            start_problem = _start_problem(stages[-1])
+            if start_problem:
+                raise located(("stages", index, *start_problem[0]), start_problem[1])
             width_problem = _width_problem(stages[-1], stages)
             if width_problem:
                 raise located(("stages", index, "config", "width"), width_problem)
@@ -231,6 +234,23 @@ def _problem(
     if spec.kind == "compact" and earlier[str(spec.teacher)].kind != "ngrams":
         text = f"must name a stage of kind ngrams, which compact chooses by, not {spec.teacher!r}"
         return "teacher", text
+    return None
+
+
+def _start_problem(stage: Stage) -> tuple[tuple[str, ...], str] | None:
+    """Return the faulty key where a stage names not exactly one start, and why, or None."""
+    if not hasattr(stage.config, "start"):
+        return None
+    if stage.base is None and stage.config.start is None:
+        return ("base",), (
+            f"a {stage.kind} stage needs a base (an earlier stage) or from, in its config: a "
+            "model directory, a .keras file, pushed, or applications/NAME"
+        )
+    if stage.base is not None and stage.config.start is not None:
+        return ("config", "from"), (
+            f"a {stage.kind} stage starts from one network, not from base {stage.base!r} and "
+            f"{stage.config.start!r}: remove one"
+        )
     return None
 
 
@@ -323,4 +343,5 @@ def _keys(title: str, loc: tuple[str | int, ...]) -> list[str]:
 
 
 def _fields(kind: Any) -> list[str]:
-    return [field.name for field in dataclasses.fields(kind)]
+    known = kind.__pydantic_fields__
+    return [known[one.name].alias or one.name for one in dataclasses.fields(kind)]

@@ -139,7 +139,7 @@ class GateDecision:
     """What one gate decided, with everything it looked at.
 
     Attributes:
-        gate: ``"data"``, ``"accuracy"`` or ``"size"``.
+        gate: ``"data"``, ``"forgetting"``, ``"accuracy"`` or ``"size"``.
         checks: The measured values beside their limits.
         problems: Reasons to refuse that are no measured value, e.g. anomalies of the data.
     """
