@@ -2,8 +2,9 @@
 
 The plain install holds no TensorFlow program of ours and no TFX, so that a worker started by
 Dataflow's ``--setup_file`` is small. ``[tfx]`` adds training and the refresh pipeline,
-``[translation]`` back-translation by CTranslate2 models, ``[dev]`` the tools of a developer and
-``[translation]``. ``requirements.lock`` pins all of them (``scripts/lock.sh`` renews it).
+``[signing]`` signatures of pushed models, ``[translation]`` back-translation by CTranslate2 models,
+``[dev]`` the tools of a developer and both of these. ``requirements.lock`` pins all of them
+(``scripts/lock.sh`` renews it).
 """
 
 from setuptools import find_packages, setup
@@ -36,11 +37,16 @@ TFX = [
     "tensorflow>=2.21,<2.22",
     "tfx==1.21.0",
 ]
+SIGNING = [
+    "model-signing>=1.1.1,<2",
+    "pyopenssl>=24.3",  # model-signing imports it and does not declare it
+]
 TRANSLATION = [
     "ctranslate2>=4.5,<5",
     "sentencepiece>=0.2,<1",
 ]
 DEV = [
+    *SIGNING,
     *TRANSLATION,
     "build>=1.2",
     "hypothesis>=6.115",
@@ -70,6 +76,6 @@ setup(
     include_package_data=True,
     package_data={"": ["*.pbtxt", "*.yaml"]},
     install_requires=LIGHT,
-    extras_require={"tfx": TFX, "translation": TRANSLATION, "dev": DEV},
+    extras_require={"tfx": TFX, "signing": SIGNING, "translation": TRANSLATION, "dev": DEV},
     entry_points={"console_scripts": ["beam-refinery = beam_runner:main"]},
 )
