@@ -183,6 +183,12 @@ def arms(size: Size) -> list[Arm]:
         masks(80, DENSE, size.tuning - 2),
         masks(90, "mask80", 1),
         masks(95, "mask90", 1),
+        twin(
+            "cut70_twin_long",
+            "fresh weights in the shape of −70 %, epochs of dense and tuning together",
+            "cut70",
+            size.epochs + size.tuning,
+        ),
     ]
 
 
