@@ -257,7 +257,7 @@ def _start_problem(stage: Stage) -> tuple[tuple[str, ...], str] | None:
 def _width_problem(stage: Stage, stages: list[Stage]) -> str | None:
     """Return why a stage cannot start from the width that it names, or None."""
     width = getattr(stage.config, "width", None)
-    if width is None:
+    if width is None or getattr(stage.config, "start", None) is not None:
         return None
     base = next((one for one in stages if one.name == stage.base), None)
     if base is None or base.kind != "widths":

@@ -397,6 +397,7 @@ class FinetuneConfig(Teachable):
         for key, wanted, fix in (
             ("weights", self.application is not None, f"is for from: {PREFIX}NAME"),
             ("size", self.application is not None, f"is for from: {PREFIX}NAME"),
+            ("width", self.application is None, "is for a network that has several widths"),
             ("unfreeze", self.freeze > 0 or not self.unfreeze, "needs freeze: what to unfreeze"),
             ("previous", self.head == "keep", "needs head: keep, for its classes must be known"),
             ("tolerance", self.previous is not None, "needs previous: an earlier dataset"),

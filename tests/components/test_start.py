@@ -266,6 +266,7 @@ def test_recipe_settings_that_do_not_go_together():
         ({"from": "applications/MobileNetV2"}, "must be new"),
         ({"weights": "imagenet"}, "is for from: applications/NAME"),
         ({"from": "a.keras", "size": 32}, "is for from: applications/NAME"),
+        ({"from": "applications/VGG16", "head": "new", "width": 0.5}, "several widths"),
         ({"unfreeze": 2}, "needs freeze"),
         ({"tolerance": 0.1}, "needs previous"),
         ({"previous": "data"}, "required by previous"),
