@@ -54,7 +54,7 @@ def measure(*, quick: bool) -> Measured:
     Raises:
         InputError: CIFAR-10 is missing; the message says how to get it.
     """
-    _one_thread()
+    one_thread()
     size = {"train": 200, "evaluation": 50} if quick else {"train": 5000, "evaluation": 2000}
     seeds = SEEDS[:1] if quick else SEEDS
     teacher = TrainConfig(
@@ -71,7 +71,7 @@ def measure(*, quick: bool) -> Measured:
     runs: dict[str, Any] = {key: {} for key in FIGURES}
     with tempfile.TemporaryDirectory() as folder, one_core():
         for seed in seeds:
-            data = _dataset("digits" if quick else "cifar10", seed, Path(folder), **size)
+            data = dataset_of("digits" if quick else "cifar10", seed, Path(folder), **size)
             network, accuracy = _taught(data, teacher, seed)
             _add(runs["accuracy"], "teacher", accuracy)
             signals = _stored(network, data, Path(folder) / f"signals{seed}", runs["stored_bytes"])
@@ -105,10 +105,10 @@ def table_lines(figures: Mapping[str, Figure]) -> list[str]:
         cells = [name, "", "", "", ""]
         if name in parts["accuracy"]:
             values = parts["accuracy"][name].runs
-            cells[1] = f"{statistics.mean(values):.1f} % ± {_deviation(values):.1f}"
+            cells[1] = f"{statistics.mean(values):.1f} % ± {deviation(values):.1f}"
         if name in parts["accuracy_gain"]:
             values = parts["accuracy_gain"][name].runs
-            error = _deviation(values) / len(values) ** 0.5
+            error = deviation(values) / len(values) ** 0.5
             cells[2] = f"{statistics.mean(values):+.1f} ± {error:.1f}"
         if name in parts["step_time"]:
             found = parts["step_time"][name]
@@ -119,11 +119,17 @@ def table_lines(figures: Mapping[str, Figure]) -> list[str]:
     return lines
 
 
-def _deviation(values: Sequence[float]) -> float:
+def deviation(values: Sequence[float]) -> float:
+    """Return the standard deviation of a sample, 0 for one value."""
     return statistics.stdev(values) if len(values) > 1 else 0.0
 
 
-def _one_thread() -> None:
+def one_thread() -> None:
+    """Give TensorFlow one thread; it must not run yet.
+
+    Raises:
+        FailedError: it runs already.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import tensorflow as tf
 
@@ -134,7 +140,8 @@ def _one_thread() -> None:
         raise FailedError("TensorFlow runs already; measure in a process of its own") from error
 
 
-def _dataset(recipe: str, seed: int, folder: Path, *, train: int, evaluation: int) -> Data:
+def dataset_of(recipe: str, seed: int, folder: Path, *, train: int, evaluation: int) -> Data:
+    """Build a sample of a recipe with 3 augmented copies; the seed decides which images."""
     from components.data import open_dataset
 
     sample = Sample(
@@ -149,7 +156,8 @@ def _dataset(recipe: str, seed: int, folder: Path, *, train: int, evaluation: in
     return open_dataset(materialize(plan, stream=io.StringIO()).path)
 
 
-def _context(data: Data, seed: int, signals: StoredSignals | None = None) -> Any:
+def context_of(data: Data, seed: int, signals: StoredSignals | None = None) -> Any:
+    """Return what a training is given; all that follows depends on the seed alone."""
     from components.stages import be_deterministic
     from components.train import Context
 
@@ -170,9 +178,9 @@ def _taught(data: Data, config: TrainConfig, seed: int) -> tuple[keras.Model, fl
     from components import train
     from components.evaluate import evaluate
 
-    model = train.run(_context(data, seed), config)
+    model = train.run(context_of(data, seed), config)
     accuracy = 100 * evaluate(model, data, "test").accuracy
-    _say(f"seed {seed}: teacher {accuracy:.2f} %")
+    say(f"seed {seed}: teacher {accuracy:.2f} %")
     return model, accuracy
 
 
@@ -204,9 +212,9 @@ def _student(
     from components.evaluate import evaluate
 
     own = dataclasses.replace(config, **changes)
-    model = distill.run(_context(data, seed, signals), own)
+    model = distill.run(context_of(data, seed, signals), own)
     accuracy = 100 * evaluate(model, data, "test").accuracy
-    _say(f"seed {seed}: {changes or 'KD'} {accuracy:.2f} %")
+    say(f"seed {seed}: {changes or 'KD'} {accuracy:.2f} %")
     return accuracy
 
 
@@ -226,7 +234,7 @@ def _step_times(
     from components.train import epochs_of, label_loss
 
     own = dataclasses.replace(config, epochs=rounds + 2, copies=2)
-    context = _context(data, 1, signals)
+    context = context_of(data, 1, signals)
 
     def started(**changes: float) -> Iterator[float]:
         one = dataclasses.replace(own, **changes)
@@ -246,7 +254,7 @@ def _step_times(
     }
     for number in range(rounds + 2):
         seconds = {name: _cpu_seconds(lambda one=one: next(one)) for name, one in trainings.items()}
-        _say(f"round {number}: {seconds}")
+        say(f"round {number}: {seconds}")
         if number >= 2:
             for name, spent in seconds.items():
                 if name != LABELS:
@@ -283,7 +291,8 @@ def _add(runs: dict[str, list[float]], name: str, value: float) -> None:
     runs.setdefault(name, []).append(value)
 
 
-def _say(line: str) -> None:
+def say(line: str) -> None:
+    """Tell how far a measurement is."""
     print(line, file=sys.stderr, flush=True)
 
 
