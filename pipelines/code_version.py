@@ -37,4 +37,5 @@ def stage_sources() -> list[str]:
         path.relative_to(_PROJECT).as_posix() for path in (_PROJECT / "components").rglob("*.py")
     }
     others = {"schemas/features.py", "schemas/report.py", "schemas/text.py", "schemas/tokens.py"}
-    return sorted((names - _NOT_OF_STAGES) | others)
+    served = {name for name in names if name.startswith("components/serving/")}
+    return sorted((names - _NOT_OF_STAGES - served) | others)

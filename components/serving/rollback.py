@@ -1,0 +1,217 @@
+"""Go back to an earlier version, by publishing its files again under the next number.
+
+Numbers only grow: TensorFlow Serving serves the highest, so moving ``CURRENT`` back would leave it
+at the bad model. The new version has the old one's files and digest, and a bundle that says so.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from components.serving.bundle import (
+    BUNDLE,
+    ORIGIN,
+    SIGNATURE,
+    bundle_folder,
+    copy_plain,
+    read_bundle,
+    signature_of,
+)
+from components.serving.history import (
+    PUBLISHED,
+    REFUSED,
+    ROLLED_BACK,
+    Event,
+    History,
+    actor,
+    append_event,
+    now,
+    read_history,
+)
+from components.serving.signing import SigningKey, Trust
+from components.serving.store import (
+    current_version,
+    is_serving_folder,
+    locked,
+    next_version,
+    publish,
+    recover,
+    version_at,
+    version_numbers,
+)
+from components.serving.verify import Recompute, verify_version
+from components.tree import tree_files
+from schemas.errors import FailedError, GateRefusal, InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class RollbackResult:
+    """A roll-back: the new version, the one whose model it holds, and the one it took over from."""
+
+    version: int
+    origin: int
+    replaced: int
+    path: Path
+    digest: str
+
+
+def rollback(
+    serving: Path,
+    *,
+    reason: str,
+    to: int | None = None,
+    key: SigningKey | None = None,
+    unsigned: bool = False,
+    whose: Trust | None = None,
+    recompute: Recompute | None = None,
+) -> RollbackResult:
+    """Make the model of an earlier version live again, and write down why.
+
+    Args:
+        serving: The serving folder.
+        reason: For the history; not empty.
+        to: The version; by default the newest before the live one (before the one whose model is
+            live, where that was rolled back to) that holds another model.
+        key: What to sign the new version with.
+        unsigned: Leave the new version unsigned though the old one is signed.
+        whose: Whose signatures count; an unsigned or wrongly signed version is then refused.
+        recompute: See `components.serving.verify.verify_serving`.
+
+    Raises:
+        InputError: there is no such version, no reason, or no key for a signed one.
+        GateRefusal: the version does not verify; what is live stays, and the history says so.
+        FailedError: the disk is full or refuses; what is live stays.
+    """
+    if not reason.strip():
+        raise InputError("a roll-back needs a reason for the history: --reason TEXT")
+    if not is_serving_folder(serving):
+        raise InputError(f"{serving}: no serving folder: name the one that models are pushed to")
+    try:
+        with locked(serving):
+            recover(serving)
+            history = read_history(serving)
+            current = current_version(serving)
+            target = _target(serving, history, current, to)
+            event = Event(event=REFUSED, time=now(), by=actor(), reason=reason, origin=target)
+            verdict = verify_version(
+                serving, target, history=history, whose=whose, recompute=recompute
+            )
+            if verdict.problems:
+                text = f"roll-back to {target} ({reason}): {'; '.join(verdict.problems)}"
+                append_event(
+                    serving, Event(event=REFUSED, time=event.time, by=event.by, reason=text)
+                )
+                raise GateRefusal(
+                    f"version {target} does not verify, so it stays away: "
+                    + "; ".join(verdict.problems)
+                )
+            if signature_of(serving, target) and key is None and not unsigned:
+                raise InputError(
+                    f"version {target} is signed, and a roll-back publishes it as a new version: "
+                    "give --signing-key, or --unsigned to do without"
+                )
+            return _publish_again(serving, target, current, reason=reason, key=key)
+    except OSError as error:
+        raise FailedError(
+            f"{serving}: {error.strerror or error}; version {current_version(serving)} is live"
+        ) from error
+
+
+def _publish_again(
+    serving: Path, target: int, current: int, *, reason: str, key: SigningKey | None
+) -> RollbackResult:
+    bundle = read_bundle(serving, target)
+    record = version_at(serving, target).record
+    event = Event(
+        event=ROLLED_BACK,
+        time=now(),
+        by=actor(),
+        reason=reason,
+        version=next_version(serving),
+        digest=bundle.digest,
+        replaced=current or None,
+        origin=target,
+        about=bundle.event.about,
+    )
+
+    def fill(folder: Path) -> None:
+        source = bundle_folder(serving, target)
+        for name, path in tree_files(source):
+            if name not in (BUNDLE, SIGNATURE) and not name.startswith(f"{ORIGIN}/"):
+                copy_plain(path, folder / name)
+        (folder / ORIGIN).mkdir()
+        for name in (BUNDLE, SIGNATURE):
+            if (source / name).is_file():
+                shutil.copyfile(source / name, folder / ORIGIN / name)
+
+    publish(
+        serving / str(target),
+        serving,
+        event=event,
+        identity=bundle.identity,
+        record={**record, "rolled_back_to": target},
+        fill=fill,
+        key=key,
+    )
+    return RollbackResult(
+        version=event.version,
+        origin=target,
+        replaced=current,
+        path=serving / str(event.version),
+        digest=bundle.digest,
+    )
+
+
+def _target(serving: Path, history: History, current: int, to: int | None) -> int:
+    """Return the version to go back to.
+
+    Raises:
+        InputError: there is none, it is not there, or it is live.
+    """
+    numbers = version_numbers(serving)
+    if to is not None:
+        if to == current:
+            raise InputError(f"version {to} is live already; {_others(numbers, current)}")
+        if to not in numbers:
+            gone = "was removed by retention" if history.retired(to) else "is not there"
+            raise InputError(f"version {to} {gone}; {_others(numbers, current)}")
+        return to
+    live = version_at(serving, current)
+    event = history.of_version(current)
+    before = event.origin if event is not None and event.origin else current
+    for version in reversed(numbers):
+        found = version_at(serving, version)
+        if version < before and (found is None or live is None or found.identity != live.identity):
+            return version
+    raise InputError(f"there is no version before {before} to go back to in {serving}")
+
+
+def _others(numbers: Sequence[int], current: int) -> str:
+    others = [str(one) for one in numbers if one != current]
+    return f"versions to go back to: {', '.join(others)}" if others else "there is no other version"
+
+
+def rolled_back(serving: Path, identity: str) -> Event | None:
+    """Return the roll-back that took a model away, if nobody made it live again since."""
+    found: Event | None = None
+    for event in read_history(serving).events:
+        if event.event not in PUBLISHED:
+            continue
+        if _identity(serving, event.version) == identity:
+            found = None
+        elif event.event == ROLLED_BACK and _identity(serving, event.replaced) == identity:
+            found = event
+    return found
+
+
+def _identity(serving: Path, version: int | None) -> str | None:
+    if version is None:
+        return None
+    try:
+        return read_bundle(serving, version).identity
+    except FailedError:
+        found = version_at(serving, version)
+        return found.identity if found else None

@@ -1,0 +1,330 @@
+"""The serving folder: its versions, the pointer to the live one, and how a version gets there.
+
+A version is made in a temporary sibling, synced, and put in place by three renames: the bundle,
+the version folder, ``CURRENT``. The second is the moment that counts: before it nothing is there
+but a bundle that the next push removes; after it the version is complete with its bundle, and
+`recover` finishes what a crash cut off. So no version ever lacks its bundle.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from components.serving.bundle import (
+    bundle_folder,
+    copy_plain,
+    file_problems,
+    has_bundle,
+    published_event,
+    read_bundle,
+    seal_bundle,
+)
+from components.serving.history import (
+    PROMOTIONS,
+    REFUSED,
+    RETIRED,
+    Event,
+    History,
+    actor,
+    append_event,
+    now,
+    read_history,
+)
+from components.serving.signing import SigningKey, sign
+from components.tree import TEMPORARY, sync, tree_digest, write_text
+from schemas.errors import FailedError
+
+CURRENT = "CURRENT"
+RECORD = "push.json"
+_LOCK = ".push.lock"
+NOT_THE_MODEL = frozenset({RECORD})
+
+
+@dataclass(frozen=True, kw_only=True)
+class LiveModel:
+    """A version of the serving folder, mostly the one that ``CURRENT`` names.
+
+    Attributes:
+        version: Its number.
+        path: Its folder.
+        digest: The digest over its files that it was pushed with.
+        identity: What it is, see `components.push.push`.
+        record: The whole ``push.json``.
+    """
+
+    version: int
+    path: Path
+    digest: str
+    identity: str
+    record: Mapping[str, Any]
+
+    @property
+    def intact(self) -> bool:
+        """Whether files and bundle are those that were pushed (they are read)."""
+        serving = self.path.parent
+        try:
+            if tree_digest(self.path, leave_out=NOT_THE_MODEL) != self.digest:
+                return False
+            return not has_bundle(serving, self.version) or not file_problems(
+                serving, read_bundle(serving, self.version)
+            )
+        except FailedError:
+            return False
+
+
+def live_model(serving: Path) -> LiveModel | None:
+    """Return the version that ``CURRENT`` names, or None where it names no readable one."""
+    return version_at(serving, current_version(serving))
+
+
+def pushed_models(serving: Path) -> Iterator[LiveModel]:
+    """Yield the live version, then the older ones, newest first."""
+    for version in range(current_version(serving), 0, -1):
+        found = version_at(serving, version)
+        if found is not None:
+            yield found
+
+
+def current_version(serving: Path) -> int:
+    """Return the number in ``CURRENT``, 0 where there is none."""
+    try:
+        return int((serving / CURRENT).read_text())
+    except (OSError, ValueError):
+        return 0
+
+
+def version_at(serving: Path, version: int) -> LiveModel | None:
+    """Return that version, or None where there is no readable one."""
+    path = serving / str(version)
+    try:
+        record = json.loads((path / RECORD).read_text())
+        return LiveModel(
+            version=version,
+            path=path,
+            digest=record["digest"],
+            identity=record["identity"],
+            record=record,
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def version_numbers(folder: Path) -> list[int]:
+    """Return the numbers of the version folders (or of their bundles), ascending."""
+    if not folder.is_dir():
+        return []
+    return sorted(int(one.name) for one in folder.iterdir() if one.name.isdecimal())
+
+
+def next_version(serving: Path) -> int:
+    """Return a number above every one that was ever given."""
+    given = (*version_numbers(serving), *version_numbers(serving / PROMOTIONS))
+    return max((current_version(serving), *given)) + 1
+
+
+def is_serving_folder(path: str | Path) -> bool:
+    """Whether a folder is one that models are pushed to."""
+    return (Path(path) / CURRENT).is_file() or (Path(path) / PROMOTIONS).is_dir()
+
+
+@contextlib.contextmanager
+def locked(serving: Path) -> Iterator[None]:
+    """Hold the serving folder; the lock goes with the process, however it ends. Others wait."""
+    serving.mkdir(parents=True, exist_ok=True)
+    with FileLock(serving / _LOCK):
+        yield
+
+
+def recover(serving: Path) -> int | None:
+    """Finish or undo what a crash cut off; the caller holds the lock.
+
+    Temporary folders go: nobody else can be at work in them. A bundle without a version goes. A
+    complete version that the history does not know yet goes live. A version that retention had
+    begun to remove goes. A damaged history is left as it is: `verify` names it.
+
+    Returns:
+        The version that went live by this, or None.
+    """
+    for folder in (serving, serving / PROMOTIONS):
+        for leftover in folder.glob(f"{TEMPORARY}*"):
+            remove(leftover)
+    history = read_history(serving)
+    current = current_version(serving)
+    present = version_numbers(serving)
+    for version in version_numbers(serving / PROMOTIONS):
+        known = history.of_version(version) is not None
+        if version > current and version not in present and not known:
+            remove(bundle_folder(serving, version))
+    for version in present:
+        if history.retired(version) and version != current:
+            discard(serving, version)
+    went_live = _roll_forward(serving, history, current)
+    for version in version_numbers(serving):
+        if history.of_version(version) is None and has_bundle(serving, version):
+            with contextlib.suppress(FailedError):  # a damaged bundle has nothing to say
+                append_event(serving, published_event(serving, read_bundle(serving, version)))
+    return went_live
+
+
+def _roll_forward(serving: Path, history: History, current: int) -> int | None:
+    """Point ``CURRENT`` at the newest version that a crash kept from going live."""
+    newest = max(version_numbers(serving), default=0)
+    found = version_at(serving, newest) if newest > current else None
+    # A pointer that somebody set back by hand stays where it is: the history knows that version.
+    if found is None or (current and history.of_version(newest)):
+        return None
+    if not has_bundle(serving, newest) or not found.intact:
+        return None
+    write_text(serving / CURRENT, f"{newest}\n")
+    return newest
+
+
+def publish(
+    model: Path,
+    serving: Path,
+    *,
+    event: Event,
+    identity: str,
+    record: Mapping[str, Any],
+    fill: Callable[[Path], None],
+    key: SigningKey | None = None,
+) -> None:
+    """Make the files of ``model`` the version that ``event`` names, and that one live.
+
+    Args:
+        model: Folder whose files are to be served.
+        serving: The serving folder, whose lock the caller holds.
+        event: The line for the history, with version and digest.
+        identity: What the model is.
+        record: Further entries of ``push.json``.
+        fill: Writes what the bundle holds beside ``bundle.json`` into a folder of that name.
+        key: What to sign with, or None.
+
+    Raises:
+        FailedError: the model's files changed while they were copied, or the bundle is refused.
+        OSError: the disk is full or refuses; the old version stays live.
+    """
+    version = event.version
+    staging = serving / f"{TEMPORARY}{version}-{uuid.uuid4().hex[:8]}"
+    bundle = bundle_folder(staging, version)
+    went_live = False
+    try:
+        staging.mkdir()
+        copy_plain(model, staging / str(version))
+        (staging / str(version) / RECORD).unlink(missing_ok=True)
+        if tree_digest(staging / str(version)) != event.digest:
+            raise FailedError(f"{model} changed while it was copied; push again")
+        own = {"version": version, "digest": event.digest, "identity": identity}
+        text = json.dumps({**record, **own}, indent=2, sort_keys=True) + "\n"
+        (staging / str(version) / RECORD).write_text(text, "utf-8")
+        bundle.mkdir(parents=True)
+        fill(bundle)
+        sealed = seal_bundle(staging, event, identity=identity, history=read_history(serving).head)
+        if key is not None:
+            sign(staging, version, key)
+        # From here on nothing is written any more, only renamed: a full disk shows before.
+        (staging / CURRENT).write_text(f"{version}\n")
+        _sync_tree(staging)
+        (serving / PROMOTIONS).mkdir(exist_ok=True)
+        os.rename(bundle, bundle_folder(serving, version))
+        sync(serving / PROMOTIONS)
+        os.rename(staging / str(version), serving / str(version))
+        sync(serving)
+        os.replace(staging / CURRENT, serving / CURRENT)
+        went_live = True
+        sync(serving)
+    except BaseException:
+        if not went_live:
+            with contextlib.suppress(OSError):
+                if (serving / str(version)).exists():
+                    discard(serving, version)
+                remove(bundle_folder(serving, version))
+        raise
+    finally:
+        with contextlib.suppress(OSError):  # `recover` removes it
+            remove(staging)
+    with contextlib.suppress(OSError):  # the bundle holds the event; `recover` writes it down
+        append_event(serving, published_event(serving, sealed))
+
+
+def retire(serving: Path, keep: int) -> list[int]:
+    """Remove old versions; the caller holds the lock. Their bundles stay.
+
+    Args:
+        serving: The serving folder.
+        keep: How many versions stay. The live one always does, and so does the newest intact one
+            before it, which a roll-back goes to.
+
+    Returns:
+        The versions that were removed.
+    """
+    current = current_version(serving)
+    numbers = version_numbers(serving)
+    stay = {current, *numbers[max(0, len(numbers) - keep) :]}
+    for version in reversed(numbers):
+        found = version_at(serving, version) if version < current else None
+        if found is not None and found.intact:
+            stay.add(version)
+            break
+    gone = [version for version in numbers if version not in stay]
+    for version in gone:
+        found = version_at(serving, version)
+        event = Event(
+            event=RETIRED,
+            time=now(),
+            by=actor(),
+            reason=f"keep {keep}",
+            version=version,
+            digest=found.digest if found else None,
+        )
+        append_event(serving, event)  # first: `recover` finishes what is announced
+        discard(serving, version)
+    return gone
+
+
+def discard(serving: Path, version: int) -> None:
+    """Take a version away at once, then delete it."""
+    doomed = serving / f"{TEMPORARY}{version}-{uuid.uuid4().hex[:8]}"
+    os.rename(serving / str(version), doomed)
+    sync(serving)
+    remove(doomed)
+
+
+def remove(path: Path) -> None:
+    """Delete a file, a link or a folder; one that is not there is fine."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def record_refusal(serving: Path, reason: str, about: Mapping[str, Any]) -> None:
+    """Note in the history that a model was not pushed, and why."""
+    with locked(serving):
+        recover(serving)
+        live = live_model(serving)
+        append_event(
+            serving,
+            Event(
+                event=REFUSED,
+                time=now(),
+                by=actor(),
+                reason=reason,
+                about={**about, "live": live.version if live else None},
+            ),
+        )
+
+
+def _sync_tree(folder: Path) -> None:
+    for path in [*folder.rglob("*"), folder]:
+        sync(path)

@@ -1,0 +1,287 @@
+"""Verify a serving folder: every byte, every decision, the lineage, the history, the signatures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from components.serving.bundle import (
+    DATASET,
+    DECISIONS,
+    STAGES,
+    Bundle,
+    bundle_folder,
+    file_problems,
+    has_bundle,
+    read_bundle,
+    signature_of,
+)
+from components.serving.history import (
+    HISTORY,
+    PROMOTIONS,
+    PUBLISHED,
+    History,
+    read_history,
+)
+from components.serving.signing import Trust, signature_problems
+from components.serving.store import (
+    CURRENT,
+    current_version,
+    is_serving_folder,
+    version_at,
+    version_numbers,
+)
+from components.tree import TEMPORARY
+from schemas.errors import FailedError, InputError
+from schemas.manifest import dataset_digest, parse_manifest
+from schemas.report import GateDecision
+
+Recompute = Callable[[Path], Sequence[str]]
+"""Takes a bundle's folder, decides again from the evidence, and says what does not agree."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VersionVerdict:
+    """What was found about one version.
+
+    Attributes:
+        version: Its number.
+        live: Whether ``CURRENT`` names it.
+        event: ``pushed``, ``rolled back``, or ``unknown`` where the bundle cannot be read.
+        digest: Digest of the model's files, or None.
+        signature: ``valid``, ``invalid``, ``not checked`` or ``none``.
+        problems: One line each; empty where the version is what was promoted.
+    """
+
+    version: int
+    live: bool
+    event: str
+    digest: str | None
+    signature: str
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServingVerdict:
+    """What was found about a serving folder.
+
+    Attributes:
+        versions: Every version that is there, ascending.
+        problems: What is wrong with the folder as a whole.
+        notes: What is harmless, such as the leftovers of a crash.
+    """
+
+    versions: tuple[VersionVerdict, ...]
+    problems: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.problems and not any(one.problems for one in self.versions)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {
+            "ok": self.ok,
+            "versions": [{**vars(one), "problems": list(one.problems)} for one in self.versions],
+            "problems": list(self.problems),
+            "notes": list(self.notes),
+        }
+
+
+def verify_serving(
+    serving: Path, *, whose: Trust | None = None, recompute: Recompute | None = None
+) -> ServingVerdict:
+    """Verify everything in a serving folder; nothing is written.
+
+    Args:
+        serving: The folder.
+        whose: Whose signatures count; by default they are not checked.
+        recompute: Decides again from the evidence in a bundle.
+
+    Raises:
+        InputError: it is no serving folder.
+    """
+    if not is_serving_folder(serving):
+        raise InputError(
+            f"{serving}: neither {CURRENT} nor {PROMOTIONS}/, so no serving folder: name the one "
+            "that models are pushed to"
+        )
+    history = read_history(serving)
+    current = current_version(serving)
+    numbers = version_numbers(serving)
+    versions = tuple(
+        verify_version(serving, one, history=history, whose=whose, recompute=recompute)
+        for one in numbers
+    )
+    problems = [*history.problems, *_pointer_problems(serving, current, numbers, history)]
+    notes = [f"{one.name}: left by a crash; the next push removes it"
+             for folder in (serving, serving / PROMOTIONS)
+             for one in sorted(folder.glob(f"{TEMPORARY}*"))]  # fmt: skip
+    if history.torn:
+        notes.append(f"{PROMOTIONS}/{HISTORY}: the last line lacks its end; the next push heals it")
+    published = {one.version for one in history.events if one.event in PUBLISHED}
+    for version in sorted(published - set(numbers)):
+        if not history.retired(version):
+            problems.append(f"{version}: missing, and no roll-off of old versions removed it")
+    for version in version_numbers(serving / PROMOTIONS):
+        if version not in numbers and version not in published:
+            notes.append(f"{PROMOTIONS}/{version}: left by a crash; the next push removes it")
+        elif version not in numbers:
+            problems += _kept_bundle_problems(serving, version, history)
+    for version in set(numbers) - published:
+        if has_bundle(serving, version):
+            notes.append(f"{version}: not in the history yet; the next push adds it")
+    return ServingVerdict(versions=versions, problems=tuple(problems), notes=tuple(notes))
+
+
+def verify_version(
+    serving: Path,
+    version: int,
+    *,
+    history: History,
+    whose: Trust | None = None,
+    recompute: Recompute | None = None,
+) -> VersionVerdict:
+    """Verify one version, see `verify_serving`."""
+    whose = whose or Trust()
+    folder = bundle_folder(serving, version)
+    signed = signature_of(serving, version) is not None
+    bundle: Bundle | None = None
+    if not has_bundle(serving, version):
+        problems = [f"{PROMOTIONS}/{version}: missing: nothing shows what was promoted"]
+    else:
+        try:
+            bundle = read_bundle(serving, version)
+            problems = file_problems(serving, bundle)
+            problems += _history_problems(serving, bundle, history)
+            if not problems:
+                problems += _record_problems(serving, bundle)
+                problems += lineage_problems(folder) + decision_problems(folder)
+                problems += list(recompute(folder)) if recompute else []
+        except FailedError as error:
+            problems = [str(error)]
+    signature = "not checked" if signed else "none"
+    if whose.checks and (signed or whose.required):
+        wrong = [f"{PROMOTIONS}/{version}: cannot be compared with its signature"]
+        if bundle is not None:
+            wrong = signature_problems(serving, bundle, whose)
+        signature = ("invalid" if signed else "none") if wrong else "valid"
+        problems += wrong if bundle is not None else []
+    return VersionVerdict(
+        version=version,
+        live=version == current_version(serving),
+        event=bundle.event.event if bundle else "unknown",
+        digest=bundle.digest if bundle else None,
+        signature=signature,
+        problems=tuple(problems),
+    )
+
+
+def lineage_problems(folder: Path) -> list[str]:
+    """Look whether a bundle's dataset, stages and what they start from belong together."""
+    name = f"{PROMOTIONS}/{folder.name}"
+    problems: list[str] = []
+    dataset: str | None = None
+    if (folder / DATASET).is_file():
+        try:
+            manifest = parse_manifest((folder / DATASET).read_bytes(), f"{name}/{DATASET}")
+        except InputError as error:
+            return [str(error)]
+        dataset = manifest.digest
+        if dataset_digest(manifest.fingerprint, manifest.shards, manifest.files) != dataset:
+            problems.append(f"{name}/{DATASET}: its digest is not that of the files it lists")
+    stages = {path.name: json.loads(path.read_text("utf-8"))
+              for path in sorted((folder / STAGES).glob("*.json"))}  # fmt: skip
+    made = {one.get("digest") for one in stages.values()}
+    for file, one in stages.items():
+        if dataset is not None and one.get("dataset") != dataset:
+            problems.append(f"{name}/{STAGES}/{file}: trained on another dataset than {DATASET}")
+        problems += [
+            f"{name}/{STAGES}/{file}: its {role} is none of the stages"
+            for role in ("base", "teacher")
+            if one.get(role) is not None and one[role] not in made
+        ]
+    return problems
+
+
+def decision_problems(folder: Path) -> list[str]:
+    """Decide again from the figures that each decision holds."""
+    problems = []
+    for path in sorted((folder / DECISIONS).glob("*.json")):
+        name = f"{PROMOTIONS}/{folder.name}/{DECISIONS}/{path.name}"
+        value = json.loads(path.read_text("utf-8"))
+        if value.get("blessed") is not True:
+            problems.append(f"{name}: refused, and pushed all the same")
+        try:
+            again = GateDecision.from_json(value)
+        except (KeyError, TypeError):  # of another form; `recompute` knows it
+            continue
+        if again.blessed is not value["blessed"]:
+            problems.append(f"{name}: does not follow from its figures: {'; '.join(again.reasons)}")
+    return problems
+
+
+def _record_problems(serving: Path, bundle: Bundle) -> list[str]:
+    """Look whether push.json, the pushed stage and the bundle are about one model."""
+    found = version_at(serving, bundle.version)
+    if found is None or (found.digest, found.identity) != (bundle.digest, bundle.identity):
+        return [f"{bundle.version}/push.json: another model than that of the bundle"]
+    weights = found.record.get("model_digest")
+    stages = (bundle_folder(serving, bundle.version) / STAGES).glob("*.json")
+    digests = {json.loads(path.read_text("utf-8")).get("digest") for path in stages}
+    if weights is not None and digests and weights not in digests:
+        return [f"{bundle.version}/push.json: its model is none of the stages in the bundle"]
+    return []
+
+
+def _history_problems(serving: Path, bundle: Bundle, history: History) -> list[str]:
+    name = f"{PROMOTIONS}/{bundle.version}"
+    problems = []
+    event = history.of_version(bundle.version)
+    if event is not None and event.bundle != bundle.seal:
+        problems.append(f"{name}/bundle.json: not the one that the history names")
+    if event is not None and event.signature != signature_of(serving, bundle.version):
+        problems.append(f"{name}/model.sig: not the signature that the history names")
+    if bundle.history is not None and bundle.history not in history.seals:
+        problems.append(
+            f"{PROMOTIONS}/{HISTORY}: lacks the line that was its last when version "
+            f"{bundle.version} was made"
+        )
+    return problems
+
+
+def _kept_bundle_problems(serving: Path, version: int, history: History) -> list[str]:
+    """Verify the bundle of a version that is not there any more."""
+    try:
+        bundle = read_bundle(serving, version)
+    except FailedError as error:
+        return [str(error)]
+    own = f"{version}/"
+    problems = [
+        one for one in file_problems(serving, bundle) if not one.startswith((own, f"{version}:"))
+    ]
+    return problems + _history_problems(serving, bundle, history)
+
+
+def _pointer_problems(
+    serving: Path, current: int, numbers: Sequence[int], history: History
+) -> list[str]:
+    if not current:
+        text = "missing or not a number" if numbers else ""
+        return [f"{CURRENT}: {text}, so no version is live"] if text else []
+    if current not in numbers:
+        return [f"{CURRENT}: names version {current}, which is not there"]
+    if (serving / CURRENT).read_text() != f"{current}\n":
+        return [f"{CURRENT}: not written by a push"]
+    last = next((one for one in reversed(history.events) if one.event in PUBLISHED), None)
+    newest = max(numbers)
+    if last is not None and last.version is not None and current not in (last.version, newest):
+        return [
+            f"{CURRENT}: names version {current}, but the history made version {last.version} live"
+        ]
+    return []

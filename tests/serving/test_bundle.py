@@ -1,0 +1,203 @@
+"""What a version can show for itself, and that every byte of it counts."""
+
+import dataclasses
+import json
+import shutil
+
+import pytest
+
+from components.push import live_model, push
+from components.serving.bundle import Decision, read_bundle
+from components.serving.history import read_history
+from components.serving.seals import indented, sealed
+from components.serving.verify import verify_serving
+from schemas.canonical import sha256
+from schemas.errors import FailedError
+from tests.serving.support import (
+    DECISION,
+    everything,
+    promotion,
+    push_text,
+    write_manifest,
+    write_model,
+    write_stage,
+)
+
+
+@pytest.fixture
+def serving(tmp_path):
+    """A serving folder with two versions."""
+    for text in ("first", "second"):
+        push_text(tmp_path, text)
+    return tmp_path / "serving"
+
+
+def lines(serving, **settings):
+    verdict = verify_serving(serving, **settings)
+    found = [*verdict.problems, *verdict.notes]
+    return verdict.ok, found + [one for version in verdict.versions for one in version.problems]
+
+
+def test_a_push_leaves_a_bundle_that_verifies(serving):
+    assert lines(serving) == (True, [])
+    folder = serving / ".promotions" / "2"
+    assert set(everything(folder)) == {
+        "bundle.json", "card.json", "card.md", "dataset.json", "stages/01-teacher.json",
+        "stages/02-student.json", "decisions/01-accuracy.json",
+        "evidence/01-accuracy/predictions/predictions.parquet",
+    }  # fmt: skip
+    bundle = read_bundle(serving, 2)
+    assert (bundle.event.replaced, bundle.event.reason) == (1, "passed every gate")
+    assert bundle.digest == live_model(serving).digest
+    assert sum(name.startswith("2/") for name in bundle.files) == 3
+    decision = json.loads((folder / "decisions" / "01-accuracy.json").read_text())
+    assert decision == {**DECISION, "evidence": ["evidence/01-accuracy/predictions"]}
+
+
+def test_the_card_says_what_was_recorded(serving):
+    card = json.loads((serving / ".promotions" / "1" / "card.json").read_text())
+    assert card["model"]["digest"] == "digest of student"
+    assert card["data"]["classes"] == ["zero", "one"]
+    text = (serving / ".promotions" / "1" / "card.md").read_text()
+    assert "| student | train | - | teacher | 0.8000 | 10 | 40 |" in text
+    assert "accuracy on test: 0.8100 on 360 examples (least allowed 0.7000)" in text
+
+
+def test_every_flipped_byte_is_named(serving):
+    for name, content in everything(serving).items():
+        path = serving / name
+        for position in {0, len(content) // 2, len(content) - 1}:
+            changed = bytearray(content)
+            changed[position] ^= 1
+            path.write_bytes(changed)
+            _, found = lines(serving)
+            assert any(one.startswith(f"{name}:") for one in found), (name, position, found)
+        path.write_bytes(content)
+    assert lines(serving) == (True, [])
+
+
+def test_every_lost_and_every_added_file_is_named(serving):
+    for name, content in everything(serving).items():
+        path = serving / name
+        path.unlink()
+        _, found = lines(serving)
+        assert any(name in one for one in found) or name.endswith("history.jsonl"), (name, found)
+        assert found
+        path.write_bytes(content)
+    for name in ("1/extra", ".promotions/2/extra", "1/.gitignore"):
+        (serving / name).write_text("?")
+        ok, found = lines(serving)
+        assert not ok
+        assert [one.split(":")[0] for one in found] == [name]
+        (serving / name).unlink()
+
+
+def reseal(serving, version, change):
+    """Change a file of a bundle and put its new digest into bundle.json, as a forger would."""
+    folder = serving / ".promotions" / str(version)
+    change(folder)
+    value = json.loads((folder / "bundle.json").read_text())
+    for name, one in value["files"].items():
+        content = (serving / name).read_bytes()
+        one.update(bytes=len(content), sha256=sha256(content))
+    (folder / "bundle.json").write_text(indented(sealed(value)))
+
+
+def test_a_bundle_that_was_made_to_fit_is_not_the_one_of_the_history(serving):
+    reseal(serving, 1, lambda folder: (folder / "card.md").write_text("a better model"))
+    ok, found = lines(serving)
+    assert not ok
+    assert found == [".promotions/1/bundle.json: not the one that the history names"]
+
+
+def test_a_removed_and_an_altered_line_of_the_history_are_named(serving):
+    path = serving / ".promotions" / "history.jsonl"
+    first, second = path.read_text().splitlines(keepends=True)
+    path.write_text(second)
+    assert any("line 1: does not follow" in one for one in lines(serving)[1])
+    path.write_text(first.replace("passed", "missed") + second)
+    assert any("line 1: changed since" in one for one in lines(serving)[1])
+    path.write_text(first)
+    ok, found = lines(serving)
+    assert (ok, found) == (True, ["2: not in the history yet; the next push adds it"])
+    path.unlink()
+    assert any(
+        "lacks the line that was its last when version 2" in one for one in lines(serving)[1]
+    )
+
+
+def test_evidence_can_be_decided_again(serving):
+    def recompute(folder):
+        (path,) = folder.glob("evidence/*/predictions/*.parquet")
+        return [] if path.read_bytes() == b"PAR1" and folder.name == "1" else ["not what it says"]
+
+    assert lines(serving, recompute=recompute) == (False, ["not what it says"])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"blessed": False}, "a model that a gate refused is not pushed: accuracy"),
+        ({"blessed": None}, "a model that a gate refused is not pushed: accuracy"),
+    ],
+)
+def test_a_refused_model_gets_no_bundle_and_no_version(tmp_path, change, message):
+    refused = Decision(record={**DECISION, **change})
+    with pytest.raises(FailedError, match=message):
+        push_text(tmp_path, "bad", promotion=promotion(tmp_path / "shown", decisions=(refused,)))
+    assert live_model(tmp_path / "serving") is None
+    assert not [one for one in (tmp_path / "serving").rglob("*") if one.is_file()
+                and one.name != ".push.lock"]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["figures", "dataset", "teacher", "manifest", "model"])
+def test_lineage_that_does_not_hold_is_named(tmp_path, kind):
+    shown = promotion(tmp_path / "shown")
+    folder = tmp_path / "shown"
+    record = {"record": {"model_digest": "digest of student"}}
+    if kind == "figures":
+        checks = [{**DECISION["checks"][0], "value": 0.6}]
+        shown = dataclasses.replace(
+            shown, decisions=(Decision(record={**DECISION, "checks": checks}),)
+        )
+        expected = "decisions/01-accuracy.json: does not follow from its figures: accuracy on test"
+    elif kind == "dataset":
+        write_stage(folder / "student.json", "student", "other")
+        expected = "stages/02-student.json: trained on another dataset"
+    elif kind == "teacher":
+        write_stage(folder / "student.json", "student", write_manifest(folder / "manifest.json"),
+                    teacher="unknown")  # fmt: skip
+        expected = "stages/02-student.json: its teacher is none of the stages"
+    elif kind == "manifest":
+        text = (folder / "manifest.json").read_text()
+        (folder / "manifest.json").write_text(text.replace('"bytes": 9', '"bytes": 8'))
+        expected = "dataset.json: its digest is not that of the files"
+    else:
+        record = {"record": {"model_digest": "another"}}
+        expected = "1/push.json: its model is none of the stages"
+    push(write_model(tmp_path / "model", "m"), tmp_path / "serving", promotion=shown, **record)
+    ok, found = lines(tmp_path / "serving")
+    assert not ok
+    assert len(found) == 1
+    assert expected in found[0]
+
+
+def test_a_version_of_an_older_program_stays_and_is_named(serving):
+    shutil.rmtree(serving / ".promotions")
+    ok, found = lines(serving)
+    assert not ok
+    assert found[0] == ".promotions/1: missing: nothing shows what was promoted"
+    assert live_model(serving).intact
+    assert not push_text(serving.parent, "second").pushed
+    assert push_text(serving.parent, "third").version == 3
+
+
+def test_history_tells_who_when_and_why(serving, monkeypatch):
+    monkeypatch.setenv("BEAM_REFINERY_BY", "ci")
+    push_text(serving.parent, "third")
+    events = read_history(serving).events
+    assert [one.version for one in events] == [1, 2, 3]
+    assert (events[-1].by, events[-1].replaced, events[-1].about["recipe"]) == ("ci", 2, "digits")
+    assert events[-1].time.endswith("+00:00")
+    assert not push_text(serving.parent, "third").pushed
+    assert len(read_history(serving).events) == 3
