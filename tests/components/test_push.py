@@ -4,50 +4,13 @@ import errno
 import json
 import os
 import shutil
-import subprocess
-import sys
 
 import pytest
 
 from components.push import live_model, push
 from components.tree import tree_digest
 from schemas.errors import FailedError
-
-# Runs a push in which the n-th file operation ends the process, before or after it was done.
-CHILD = """
-import os, shutil, sys
-from pathlib import Path
-from components.push import push
-
-model, serving, step, when = sys.argv[1:]
-count = 0
-
-def deadly(function):
-    def call(*args, **kwargs):
-        global count
-        count += 1
-        if count == int(step) and when == "before":
-            os._exit(9)
-        mine = count
-        try:
-            return function(*args, **kwargs)
-        finally:
-            if mine == int(step):
-                os._exit(9)
-    return call
-
-for module, name in [(os, "mkdir"), (os, "fsync"), (os, "rename"), (os, "replace"),
-                     (shutil, "copyfile")]:
-    setattr(module, name, deadly(getattr(module, name)))
-push(Path(model), Path(serving), record={})
-"""
-
-
-def write_model(folder, text):
-    (folder / "variables").mkdir(parents=True)
-    (folder / "saved_model.pb").write_text(text)
-    (folder / "variables" / "variables.index").write_text(f"index of {text}")
-    return folder
+from tests.serving.support import dying_at, write_model
 
 
 @pytest.fixture
@@ -119,8 +82,7 @@ def test_killed_at_any_step_leaves_the_old_or_the_new_model(models, serving, whe
         step += 1
         copy = serving.with_name(f"serving-{step}")
         shutil.copytree(serving, copy)
-        command = [sys.executable, "-c", CHILD, str(models[1]), str(copy), str(step), when]
-        code = subprocess.run(command, check=False).returncode
+        code = dying_at(step, when, lambda copy=copy: push(models[1], copy, record={}))
         live = live_model(copy)
         assert live.intact
         seen.add(live.digest)
