@@ -55,11 +55,14 @@ HEAVY = {
     "cv2": (("pipelines.augment.*",), ("pipelines.dataset.*",)),
     "nltk": ((), ("pipelines.augment.text.*",)),
     "sklearn": (("components.ngrams",), ("pipelines.dataset.sources.digits",)),
+    "optuna": ((), ("components.search.study", "components.search.trials")),
+    "matplotlib": ((), ("components.search.picture",)),
     "datasketch": ((), ("pipelines.dataset.near.texts",)),
 }
 
 # What runs before or without TensorFlow, although it lives in components.
 LIGHT_COMPONENTS = (
+    "components.acceptance.*",
     "components.artifact",
     "components.gate",
     "components.push",

@@ -1,0 +1,234 @@
+"""Floors and ceilings: a figure of the candidate alone against a limit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from scipy import stats
+
+from components.acceptance import wording
+from components.acceptance.calibration import calibration_error, replicated_errors
+from components.acceptance.decisions import Decision, Outcome
+from components.acceptance.evidence import Evidence
+from components.acceptance.predictions import Predictions
+from components.acceptance.proportions import (
+    POWER,
+    lower_bound,
+    measurements_for_quantile,
+    quantile_upper_bound,
+    trials_for_floor,
+)
+from components.acceptance.resampling import LEAST, mean_upper_bound, upper_bound
+from components.acceptance.rules import COSTS, TEST, Ceiling, Floor
+
+_CLASS = "class="
+_QUANTILE = 0.95
+
+
+def hold_floor(rule: Floor, evidence: Evidence) -> Iterator[Decision]:
+    """Yield the decision of a floor, one for every class or slice that it speaks of."""
+    table = evidence.tables.get(rule.table)
+    where = "" if rule.table == TEST else f" on {rule.table}"
+    if table is None:
+        yield _unmeasured(f"accuracy{where}", rule.threshold, rule.table, list(evidence.tables))
+        return
+    for name, part in _parts(rule, table):
+        yield _floor(f"{name}{where}", rule, part)
+
+
+def hold_ceiling(rule: Ceiling, evidence: Evidence) -> Decision:
+    """Return the decision of a ceiling."""
+    if rule.metric in COSTS:
+        return _cost_ceiling(rule, evidence.costs.get(rule.metric))
+    table = evidence.tables.get(rule.table)
+    if table is None:
+        return _unmeasured(rule.metric, rule.threshold, rule.table, list(evidence.tables))
+    name = rule.metric if rule.table == TEST else f"{rule.metric} on {rule.table}"
+    n = table.examples
+    if n < LEAST:
+        return Decision(
+            name=name,
+            outcome="too_few",
+            threshold=rule.threshold,
+            reason=f"{name} of {n:,} examples has no bound: it takes at least {LEAST}",
+            numbers={"examples": n, "examples_needed": LEAST},
+        )
+    value, bound = _figure(rule.metric, table, rule.alpha)
+    outcome: Outcome
+    numbers: dict[str, float] = {"examples": n, "alpha": rule.alpha}
+    sure = wording.confidence(rule.alpha)
+    measured = f"{name} {wording.number(value, rule.threshold)} of {n:,} examples"
+    most = wording.number(bound, rule.threshold)
+    limit = wording.number(rule.threshold, value)
+    if bound <= rule.threshold:
+        outcome, reason = "passed", f"{measured}: at most {most} with {sure}, ceiling {limit}"
+    elif value > rule.threshold:
+        outcome, reason = "failed", f"{measured} is above the ceiling {limit}"
+    else:
+        numbers["examples_needed"] = need = _scaled(n, value, bound, rule)
+        outcome = "too_few"
+        reason = (
+            f"{measured} keeps to the ceiling {limit}, but up to {most} is possible at {sure}: too "
+            f"few examples; {wording.needed(int(need) or None)}"
+        )
+    return Decision(
+        name=name,
+        outcome=outcome,
+        value=value,
+        bound=bound if math.isfinite(bound) else None,
+        threshold=rule.threshold,
+        reason=reason,
+        numbers=numbers,
+    )
+
+
+def shares(table: Predictions) -> np.ndarray:
+    """Return per example, ``float64[examples]``, the share of its answers that are right."""
+    right = np.bincount(table.clusters, weights=table.correct)
+    return right / np.maximum(np.bincount(table.clusters), 1)
+
+
+def _floor(name: str, rule: Floor, table: Predictions) -> Decision:
+    n = table.examples
+    right = float(shares(table).sum())
+    need = None
+    numbers: dict[str, float] = {
+        "examples": n,
+        "answers": len(table.keys),
+        "right": int(table.correct.sum()),
+        "alpha": rule.alpha,
+    }
+    if n == 0:
+        need = numbers["examples_needed"] = measurements_for_quantile(rule.threshold, rule.alpha)
+        return Decision(
+            name=name,
+            outcome="too_few",
+            bound=0.0,
+            threshold=rule.threshold,
+            reason=f"{name} has no example; it takes {need:,} at the very least",
+            numbers=numbers,
+        )
+    value, bound = right / n, lower_bound(right, n, rule.alpha)
+    outcome: Outcome
+    sure = wording.confidence(rule.alpha)
+    measured = f"{name} {wording.number(value, rule.threshold)} of {n:,} examples"
+    least, limit = wording.number(bound, rule.threshold), wording.number(rule.threshold, value)
+    if bound >= rule.threshold:
+        outcome, reason = "passed", f"{measured}: at least {least} with {sure}, floor {limit}"
+    elif value < rule.threshold:
+        outcome, reason = "failed", f"{measured} is below the floor {limit}"
+    else:
+        outcome, need = "too_few", trials_for_floor(value, rule.threshold, rule.alpha)
+        numbers["examples_needed"] = need or 0
+        reason = (
+            f"{measured} meets the floor {limit}, but at {sure} only {least} is shown: too few "
+            f"examples; {wording.needed(need)}"
+        )
+    return Decision(
+        name=name,
+        outcome=outcome,
+        value=value,
+        bound=bound if math.isfinite(bound) else None,
+        threshold=rule.threshold,
+        reason=reason,
+        numbers=numbers,
+    )
+
+
+def _parts(rule: Floor, table: Predictions) -> Iterator[tuple[str, Predictions]]:
+    if rule.group == "all":
+        yield "accuracy", table
+        return
+    if rule.group == "class":
+        known = list(table.classes)
+    else:
+        known = [name for name in table.slice_names() if not name.startswith(_CLASS)]
+    for name in known if rule.only is None else [rule.only]:
+        if rule.group == "class":
+            yield f"recall[{name}]", table.only(f"{_CLASS}{name}")
+        else:
+            yield f"accuracy[{name}]", table.only(name)
+    if not known:
+        yield f"accuracy of every {rule.group}", table.only("")
+
+
+def _cost_ceiling(rule: Ceiling, cost: float | Sequence[float] | None) -> Decision:
+    name = rule.metric
+    if cost is None or (isinstance(cost, Sequence) and not cost):
+        return Decision(
+            name=name,
+            outcome="not_measured",
+            threshold=rule.threshold,
+            reason=f"{name} was not measured, so it cannot be held against its ceiling "
+            f"{wording.number(rule.threshold)}",
+        )
+    outcome: Outcome
+    numbers: dict[str, float] = {}
+    if isinstance(cost, Sequence):
+        numbers = {"measurements": len(cost), "alpha": rule.alpha}
+        value = float(np.quantile(np.array(cost), _QUANTILE, method="inverted_cdf"))
+        bound = quantile_upper_bound(cost, _QUANTILE, rule.alpha)
+        beside = f" of {len(cost):,} measurements"
+        known = f": at most {wording.number(bound)} with {wording.confidence(rule.alpha)},"
+    else:
+        value = bound = float(cost)
+        beside, known = "", " keeps to its"
+    limit = wording.number(rule.threshold, value)
+    measured = f"{name} {wording.number(value, rule.threshold)}{beside}"
+    if bound <= rule.threshold:
+        outcome, reason = "passed", f"{measured}{known} ceiling {limit}"
+    elif not value <= rule.threshold:
+        outcome, reason = "failed", f"{measured} is above the ceiling {limit}"
+    else:
+        least = measurements_for_quantile(_QUANTILE, rule.alpha)
+        numbers["measurements_needed"] = need = max(least, 2 * len(cost))
+        outcome = "too_few"
+        reason = (
+            f"{measured} keeps to the ceiling {limit}, but up to {wording.number(bound)} is "
+            f"possible at {wording.confidence(rule.alpha)}: measure it {need:,} times"
+        )
+    return Decision(
+        name=name,
+        outcome=outcome,
+        value=value,
+        bound=bound if math.isfinite(bound) else None,
+        threshold=rule.threshold,
+        reason=reason,
+        numbers=numbers,
+    )
+
+
+def _figure(metric: str, table: Predictions, alpha: float) -> tuple[float, float]:
+    """Return a figure of the predictions and its upper bound."""
+    if metric == "calibration_error":
+        value = calibration_error(table.correct, table.probability)
+        replicated = replicated_errors(table.correct, table.probability, table.clusters)
+        return value, upper_bound(value, replicated, alpha)
+    losses = mean_losses(table)
+    return float(losses.mean()), mean_upper_bound(losses, alpha)
+
+
+def mean_losses(table: Predictions) -> np.ndarray:
+    """Return per example, ``float64[examples]``, the mean loss of its answers in nats."""
+    return np.bincount(table.clusters, weights=table.losses) / np.bincount(table.clusters)
+
+
+def _scaled(examples: int, value: float, bound: float, rule: Ceiling) -> float:
+    """Return about how many examples would do, 0 for none: bounds shrink with the square root."""
+    gap = rule.threshold - value
+    if gap <= 0 or not math.isfinite(bound):
+        return 0
+    ratio = 1 + stats.norm.isf(1 - POWER) / stats.norm.isf(rule.alpha)
+    return math.ceil(examples * ((bound - value) * ratio / gap) ** 2)
+
+
+def _unmeasured(name: str, threshold: float, table: str, tables: list[str]) -> Decision:
+    return Decision(
+        name=name,
+        outcome="not_measured",
+        threshold=threshold,
+        reason=f"{name}: there are no predictions named {table!r} (there are: "
+        f"{', '.join(sorted(tables)) or 'none'})",
+    )

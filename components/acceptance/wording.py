@@ -1,0 +1,56 @@
+"""The one line that a decision gives as its reason."""
+
+from __future__ import annotations
+
+import math
+
+POWER_NOTE = "4 times in 5"
+
+
+def no_rule(rules: int) -> str:
+    """Return the refusal where nothing asks how well the candidate answers."""
+    what = "ceilings alone are set" if rules else "no threshold is set"
+    return (
+        f"{what}, so nothing says how well a model must answer; set floors: {{accuracy: …}} or "
+        "against_live"
+    )
+
+
+def confidence(alpha: float) -> str:
+    """Return e.g. ``95 % confidence``."""
+    return f"{100 * (1 - alpha):g} % confidence"
+
+
+def needed(examples: int | None, what: str = "examples") -> str:
+    """Return how many examples would show what was measured, if it is true."""
+    if examples is None:
+        return "no number of examples would show it, as it is the limit itself"
+    return f"about {_round_up(examples):,} {what} would show it {POWER_NOTE}"
+
+
+def number(value: float, beside: float | None = None, *, signed: bool = False) -> str:
+    """Return a figure with four decimals, with more where it takes them to tell two apart.
+
+    Whole numbers are written whole.
+    """
+    if math.isinf(value):
+        return "unlimited"
+    if float(value).is_integer() and abs(value) >= 10 and _whole(beside):
+        return f"{value:+,.0f}" if signed else f"{value:,.0f}"
+    digits = 4
+    if beside is not None and math.isfinite(beside) and value != beside:
+        while f"{value:.{digits}f}" == f"{beside:.{digits}f}" and digits < 12:
+            digits += 1
+    return f"{value:+.{digits}f}" if signed else f"{value:.{digits}f}"
+
+
+def _whole(value: float | None) -> bool:
+    return value is None or (math.isfinite(value) and float(value).is_integer())
+
+
+def _round_up(value: int) -> int:
+    """Return the number rounded up to two significant digits."""
+    if value < 100:
+        return value
+    unit = 10 ** (len(str(value)) - 2)
+    return math.ceil(value / unit) * unit
