@@ -15,6 +15,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
+from components.serving.arguments import (
+    history_arguments,
+    rollback_arguments,
+    trust_arguments,
+)
 from schemas.errors import (
     EXIT_BAD_INPUT,
     EXIT_DONE,
@@ -118,9 +123,12 @@ def _parser() -> argparse.ArgumentParser:
         help="datasets go to DIR/<recipe>/<fingerprint> (default: %(default)s)",
     )
 
-    verify = _command(commands, "verify", _verify, "re-hash a dataset against its manifest")
-    verify.add_argument("dataset", metavar="DATASET_DIR")
+    verify = _command(
+        commands, "verify", _verify, "re-hash a dataset, or prove every version of a serving folder"
+    )
+    verify.add_argument("dataset", metavar="DATASET_DIR|SERVING_DIR")
     verify.add_argument("--json", action="store_true", help="print the verdict as JSON")
+    trust_arguments(verify)
 
     show = _command(commands, "show", _show, "counts, ops, and originals beside their copies")
     show.add_argument("dataset", metavar="DATASET_DIR")
@@ -137,6 +145,14 @@ def _parser() -> argparse.ArgumentParser:
     replay.add_argument("dataset", metavar="DATASET_DIR")
     replay.add_argument("key", metavar="KEY")
     replay.add_argument("copy", metavar="COPY", type=int)
+
+    rollback = _command(
+        commands, "rollback", _rollback, "make the model of an earlier version live again"
+    )
+    rollback_arguments(rollback)
+
+    history = _command(commands, "history", _history, "pushes, refusals and roll-backs")
+    history_arguments(history)
 
     refresh = _command(
         commands,
@@ -285,8 +301,11 @@ def _build_dataset(file: Any, args: argparse.Namespace, terminal: TextIO) -> str
 
 
 def _verify(args: argparse.Namespace) -> int:
+    from components.serving.commands import is_serving_folder, run_verify
     from pipelines.dataset.verify import verify
 
+    if is_serving_folder(args.dataset):
+        return run_verify(args)
     verdict = verify(args.dataset)
     if args.json:
         print(json.dumps(verdict.to_json(), indent=1))
@@ -297,6 +316,18 @@ def _verify(args: argparse.Namespace) -> int:
             print(problem)
         print(f"not ok: {len(verdict.problems)} problems; `materialize` builds the dataset again")
     return EXIT_DONE if verdict.ok else EXIT_FAILED
+
+
+def _rollback(args: argparse.Namespace) -> int:
+    from components.serving.commands import run_rollback
+
+    return run_rollback(args)
+
+
+def _history(args: argparse.Namespace) -> int:
+    from components.serving.commands import run_history
+
+    return run_history(args)
 
 
 def _show(args: argparse.Namespace) -> int:

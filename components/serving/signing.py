@@ -176,7 +176,7 @@ def sign(root: Path, version: int, key: SigningKey) -> None:
             config.use_certificate_signer(
                 private_key=key.key,
                 signing_certificate=key.certificate,
-                certificate_chain=key.chain,
+                certificate_chain=key.chain or (key.certificate,),  # it takes no empty one
             )
         else:
             # The library hands the password on as it is, and cryptography wants bytes.

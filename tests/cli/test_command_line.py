@@ -15,7 +15,7 @@ from schemas.stages import STAGE_KINDS
 from tests.dataset.support import text_records, tfds_recipe, write_recipe, write_tfds
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ["list", "materialize", "verify", "show", "replay", "refresh"]
+COMMANDS = ["list", "materialize", "verify", "show", "replay", "rollback", "history", "refresh"]
 
 
 @pytest.fixture

@@ -1,0 +1,63 @@
+"""Verdicts and histories as text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from components.serving.bundle import has_bundle, published_event, read_bundle
+from components.serving.history import Event, read_history
+from components.serving.store import version_numbers
+from components.serving.verify import ServingVerdict
+from schemas.errors import FailedError
+
+
+def verdict_lines(verdict: ServingVerdict) -> Iterator[str]:
+    """Yield one line per version, every problem and note, and what it comes to."""
+    for one in verdict.versions:
+        state = "DAMAGED" if one.problems else "ok"
+        live = "live" if one.live else ""
+        digest = (one.digest or "")[:12]
+        head = f"version {one.version:<4} {state:<7} {live:<4} {one.event:<11} {digest:<12}"
+        yield f"{head} signature {one.signature}"
+        yield from (f"  {problem}" for problem in one.problems)
+    yield from verdict.problems
+    yield from (f"note: {note}" for note in verdict.notes)
+    if verdict.ok:
+        yield f"ok: {len(verdict.versions)} versions are what was promoted"
+    else:
+        count = len(verdict.problems) + sum(len(one.problems) for one in verdict.versions)
+        yield f"not ok: {count} problems; `rollback` goes to a version that is ok"
+
+
+def events_of(serving: Path) -> list[Event]:
+    """Return the history, with what a crash kept from being written down but a bundle knows.
+
+    Raises:
+        FailedError: it cannot be read.
+    """
+    history = read_history(serving)
+    events = list(history.events)
+    for version in version_numbers(serving):
+        if history.of_version(version) is None and has_bundle(serving, version):
+            try:
+                events.append(published_event(serving, read_bundle(serving, version)))
+            except FailedError:  # `verify` names it
+                continue
+    return events
+
+
+def history_lines(serving: Path) -> Iterator[str]:
+    """Yield two lines per event: when, what, which and who; and why."""
+    for one in events_of(serving):
+        which = f"version {one.version}" if one.version else ""
+        if one.origin:
+            which += f" (the model of version {one.origin})"
+        if one.replaced:
+            which += f", after version {one.replaced}"
+        digest = (one.digest or "")[:12]
+        line = f"{one.time}  {one.event:<11}  {which}  {digest}".rstrip()
+        yield f"{line}  by {one.by}"
+        yield f"    {one.reason}"
+    for problem in read_history(serving).problems:
+        yield f"note: {problem}"
