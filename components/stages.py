@@ -46,6 +46,7 @@ from components.lite import LiteModel
 from components.models import input_record, model_digest
 from components.prune import mask_stage, vocabulary
 from components.prune import stage as prune
+from components.search import stage as search
 from components.signals import open_signals
 from components.size import measure
 from components.sources import Sources, check_unchanged, sources_of
@@ -79,6 +80,7 @@ STAGES: dict[str, StageDef] = {
         "mask": mask_stage,
         "widths": widths,
         "vocabulary": vocabulary,
+        "search": search,
         "compact": compact_text,
         "quantize": quantize,
         "signals": signal_store,
@@ -103,7 +105,8 @@ def run_stage(
     """Run one stage and publish its model directory at ``output``.
 
     The directory holds ``keras/model.keras`` (no optimizer state), what ships and ``stage.json``;
-    from a widths stage also its narrower networks, ``widths/width_50.keras``.
+    from a widths stage also its narrower networks, ``widths/width_50.keras``, from a search a picture
+    of it, ``search.png``.
     What ships is ``Format-Serving``, a SavedModel; from a quantize stage ``tflite`` instead, with
     the base's network as its source. Kinds that store answers write teacher signals instead of
     both, see `schemas.teaching`. The directory appears under a temporary name first, so that
@@ -159,6 +162,7 @@ def run_stage(
         progress=tell,
         notes={},
         signals=open_signals(teacher, data) if stored else None,
+        workspace=Path(output).parent,
     )
     if start is not None:
         network = open_start(config, sources, data, context.notes)
@@ -279,7 +283,7 @@ def _publish(
         for name, one in served.items():
             (work / WIDTHS_FOLDER).mkdir(exist_ok=True)
             one.network.save(work / WIDTHS_FOLDER / f"{name}.keras", include_optimizer=False)
-        for name, content in files.items():
+        for name, content in (files | context.extras).items():
             (work / name).parent.mkdir(exist_ok=True)
             (work / name).write_bytes(content)
         if not files:

@@ -4,6 +4,7 @@ import functools
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -39,6 +40,9 @@ class Context:
             content. A stage that makes no other network ships these instead of a SavedModel.
         signals: The stored answers of a teacher, where one is named and was stored.
         served: Further forms of the network that its SavedModel is to serve, by signature.
+        workspace: Folder where a stage may leave what the next run goes on from when this one is
+            cut off; it belongs to all runs of the stage. None: there is none.
+        extras: As ``files``, but what does not ship.
     """
 
     data: Data
@@ -50,6 +54,8 @@ class Context:
     files: dict[str, bytes] = field(default_factory=dict)
     signals: StoredSignals | None = None
     served: dict[str, Served] = field(default_factory=dict)
+    workspace: Path | None = None
+    extras: dict[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -234,7 +240,7 @@ def losses_of(
     for epoch in range(config.epochs):
         now = pace.begin(epoch) if pace is not None else None
         if traced is None or now != learns:  # what learns is fixed when the step is traced
-            learns, traced = now, tf.function(step, reduce_retracing=True)
+            learns, traced = now, tf.function(step, autograph=False, reduce_retracing=True)
         mean = float(tf.reduce_mean([traced(*batch) for batch in rows(epoch)]))
         if not np.isfinite(mean):
             raise FailedError(

@@ -517,6 +517,7 @@ STAGE_KINDS: dict[str, type[Any]] = {
     "mask": MaskConfig,
     "widths": WidthsConfig,
     "vocabulary": VocabularyConfig,
+    "search": SearchConfig,
     "compact": CompactConfig,
     "quantize": QuantizeConfig,
     "signals": SignalsConfig,

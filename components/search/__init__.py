@@ -10,6 +10,7 @@ Plain Keras 3 and Optuna, usable by itself::
 """
 
 from components.search.halving import Plan, plan
+from components.search.networks import weigh
 from components.search.picture import plot
 from components.search.points import Point, front, hypervolume, promoted, ranks
 from components.search.space import Candidate
@@ -17,4 +18,4 @@ from components.search.tables import table
 from components.search.trials import Found, Trial, network, smallest
 
 __all__ = ["Candidate", "Found", "Plan", "Point", "Trial", "front", "hypervolume", "network"]
-__all__ += ["plan", "plot", "promoted", "ranks", "smallest", "table"]
+__all__ += ["plan", "plot", "promoted", "ranks", "smallest", "table", "weigh"]

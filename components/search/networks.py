@@ -60,19 +60,12 @@ class Networks:
 
     def weigh(self, model: keras.Model) -> Point:
         """Convert a network to TFLite and measure that on ``Split-eval``."""
-        config, data = self._config, self._context.data
-        if config.quantization == "int8" and self._calibration is None:
+        context, method = self._context, self._config.quantization
+        if method == "int8" and self._calibration is None:
             self._calibration = calibration_inputs(
-                data, model, count=CALIBRATION, seed=self._context.seed
+                context.data, model, count=CALIBRATION, seed=context.seed
             )
-        content = convert(model, config.quantization, calibration=self._calibration)
-        lite = LiteModel(content)
-        return Point(
-            accuracy=evaluate(model, data, "eval", forward=lite.logits).accuracy,
-            bytes=len(content),
-            macs=cost(model).macs,
-            latency_ms=lite.latency(1).median_ms,
-        )
+        return weigh(model, convert(model, method, calibration=self._calibration), context.data)
 
     def _prepared(self, candidate: Candidate, number: int, rung: int) -> Context:
         """Return the context of one training: its seed, its copies, its teacher."""
@@ -87,6 +80,17 @@ class Networks:
             notes={},
             signals=None if candidate.lesson == LABELS else self._context.signals,
         )
+
+
+def weigh(model: keras.Model, content: bytes, data: Data) -> Point:
+    """Measure a network by its TFLite model, on ``Split-eval``."""
+    lite = LiteModel(content)
+    return Point(
+        accuracy=evaluate(model, data, "eval", forward=lite.logits).accuracy,
+        bytes=len(content),
+        macs=cost(model).macs,
+        latency_ms=lite.latency(1).median_ms,
+    )
 
 
 def _of_copies(data: Data, copies: int | None, start: int, stop: int) -> Data:

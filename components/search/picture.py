@@ -1,24 +1,33 @@
 """A search as a picture: accuracy against bytes, and against latency."""
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import cycle
 from typing import Any
 
 from components.search.points import Point, front
 from components.search.trials import Found
 
 Size = Callable[[Point], float]
+_COLOURS = ("tab:orange", "tab:green", "tab:purple", "tab:brown")
 _PANELS: tuple[tuple[str, Size], ...] = (
     ("TFLite bytes (kB)", lambda point: point.bytes / 1000),
     ("latency of one example (ms, median, 1 thread)", lambda point: point.latency_ms),
 )
 
 
-def plot(found: Found, *, baseline: Sequence[Point] = (), title: str = "") -> bytes:
+def plot(
+    found: Found, *, others: Mapping[str, Sequence[Point]] | None = None, title: str = ""
+) -> bytes:
     """Return a PNG of two panels: accuracy on eval against bytes, and against latency.
 
     Trials that others surpass are faint, the front is joined, the smallest network above the
-    floor is ringed. ``baseline`` holds networks made otherwise, such as by uniform pruning.
+    floor is ringed.
+
+    Args:
+        found: The search.
+        others: Networks made otherwise, such as by uniform pruning, by the name to show.
+        title: What stands above both panels.
     """
     # Not pyplot: its state is global, and it may open windows.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -28,7 +37,7 @@ def plot(found: Found, *, baseline: Sequence[Point] = (), title: str = "") -> by
     FigureCanvasAgg(figure)
     panels = figure.subplots(1, 2, sharey=True)
     for panel, (label, size) in zip(panels, _PANELS, strict=True):
-        _draw(panel, found, baseline, size)
+        _draw(panel, found, others or {}, size)
         panel.set_xlabel(label)
         panel.grid(alpha=0.3, linewidth=0.5)
     panels[0].set_ylabel("accuracy on eval (%)")
@@ -40,17 +49,15 @@ def plot(found: Found, *, baseline: Sequence[Point] = (), title: str = "") -> by
     return written.getvalue()
 
 
-def _draw(panel: Any, found: Found, baseline: Sequence[Point], size: Size) -> None:
+def _draw(panel: Any, found: Found, others: Mapping[str, Sequence[Point]], size: Size) -> None:
     best = [one.point for one in found.front]
-    others = [one.point for one in found.trials if one not in found.front]
-    panel.scatter(*_places(others, size), s=22, color="tab:blue", alpha=0.3, label="surpassed")
+    surpassed = [one.point for one in found.trials if one not in found.front]
+    panel.scatter(*_places(surpassed, size), s=22, color="tab:blue", alpha=0.3, label="surpassed")
     panel.plot(*_joined(best, size), color="tab:blue", linewidth=1.4, drawstyle="steps-post")
     panel.scatter(*_places(best, size), s=34, color="tab:blue", label="front", zorder=3)
-    if baseline:
-        panel.plot(*_joined(baseline, size), color="tab:orange", linewidth=1.0, linestyle="--")
-        panel.scatter(
-            *_places(baseline, size), s=34, marker="s", color="tab:orange", label="uniform pruning"
-        )
+    for (name, points), colour in zip(others.items(), cycle(_COLOURS)):
+        panel.plot(*_joined(points, size), color=colour, linewidth=1.0, linestyle="--")
+        panel.scatter(*_places(points, size), s=26, marker="s", color=colour, label=name)
     panel.scatter(
         *_places([found.dense], size), s=110, marker="*", color="black", label="dense", zorder=4
     )

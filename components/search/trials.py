@@ -1,7 +1,8 @@
 """The search itself: try, keep the better share, train it further, and say what is smallest."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from components.search.space import Candidate, Space, described, space_of
 from components.search.study import Study, open_study
 from components.signals import StoredSignals
 from components.train import Context
+from schemas.canonical import digest, sha256
 from schemas.errors import InputError
 from schemas.stages import SearchConfig, config_settings
 from schemas.validation import validated
@@ -146,7 +148,7 @@ def search(context: Context, config: SearchConfig, folder: str | Path) -> Found:
         sizes = feature_maps(context.teacher) if signals is None else signals.sizes
         pairs_of(sizes, feature_maps(model), config.attention_layers)
     networks = Networks(context, config, spent)
-    with open_study(folder, _identity(context, config)) as study:
+    with open_study(folder, identity(context, config)) as study:
         run = _Run(study, networks, space, spent, context.seed, context.progress)
         dense = study.dense
         if dense is None:
@@ -246,11 +248,11 @@ def _by_size(trial: Trial) -> tuple[int, int, float, int]:
     return point.bytes, point.macs, -point.accuracy, trial.number
 
 
-def _identity(context: Context, config: SearchConfig) -> dict[str, Any]:
+def identity(context: Context, config: SearchConfig) -> dict[str, Any]:
     """Return all that decides what a trial comes to: floor and budget only decide which are run."""
     import optuna
 
-    settings = config_settings(replace(config, floor=1.0, budget=1))
+    settings = config_settings(config)
     del settings["floor"], settings["budget"]
     teacher = context.signals.manifest.digest if context.signals is not None else None
     if context.teacher is not None:
@@ -261,8 +263,21 @@ def _identity(context: Context, config: SearchConfig) -> dict[str, Any]:
         "dataset": context.data.digest,
         "settings": settings,
         "seed": context.seed,
+        "code": _code(),
         "versions": {one.__name__: one.__version__ for one in (keras, optuna, tf)},
     }
+
+
+@lru_cache
+def _code() -> str:
+    """Return a digest of this package's sources: other code may come to another network."""
+    folder = Path(__file__).resolve().parents[1]
+    return digest(
+        {
+            path.relative_to(folder).as_posix(): sha256(path.read_bytes())
+            for path in sorted(folder.rglob("*.py"))
+        }
+    )
 
 
 def network(trial: Trial) -> keras.Model:

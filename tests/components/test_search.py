@@ -2,30 +2,31 @@
 
 from dataclasses import replace
 
+import keras
 import pytest
 
-from components import train
+from components import finetune
 from components.data import open_dataset
 from components.evaluate import evaluate
 from components.search import network, plan, plot, smallest, table
 from components.search.study import JOURNAL
-from components.stages import be_deterministic
+from components.stages import be_deterministic, run_stage
 from components.train import Context
-from schemas.errors import InputError
+from schemas.errors import FailedError, InputError
 from schemas.stages import parse_config
 
-# Two rungs of 1 and 2 epochs: 3 networks, of which 2 go on.
+# Two rungs of 1 and 2 epochs: 3 networks, of which 1 goes on.
 SETTINGS = {
-    "floor": 0.5,
-    "budget": 5,
+    "floor": 0.3,
+    "budget": 4,
     "epochs": 2,
     "rungs": 2,
     "batch_size": 50,
-    "examples": 300,
-    "learning_rate": 0.05,
+    "optimizer": "adam",
+    "learning_rate": 0.01,
     "calibration": 300,
     "ratios": (0.1, 0.7),
-    "quantization": "dynamic",
+    "quantization": "float32",  # 8 bits leave kernels this small as they are
 }
 
 
@@ -34,13 +35,27 @@ def data(digits_dir):
     return open_dataset(digits_dir)
 
 
+def untrained(width=8):
+    """Return a network that is quickly trained and converted; the input is scaled inside."""
+    layers = keras.layers
+    inputs = keras.Input((16, 16, 3), dtype="uint8", name="images")
+    x = layers.Rescaling(1 / 128, -1, name="scaled")(inputs)
+    x = layers.Conv2D(width, 4, strides=2, padding="same", name="first")(x)
+    x = layers.BatchNormalization(name="norm")(x)
+    x = layers.ReLU()(x)
+    x = layers.Conv2D(2 * width, 3, strides=2, padding="same", name="second")(x)
+    x = layers.ReLU()(x)
+    x = layers.GlobalAveragePooling2D()(x)
+    return keras.Model(inputs, layers.Dense(10, name="logits")(x), name="tiny")
+
+
 @pytest.fixture(scope="module")
 def base(data):
     be_deterministic(3)
-    model = {"family": "image_resnet", "width": 8}
-    config = parse_config("train", {"model": model, "epochs": 6, "batch_size": 50})
-    context = Context(data=data, base=None, teacher=None, seed=3, progress=str, notes={})
-    return train.run(context, config)
+    model = untrained()
+    context = Context(data=data, base=model, teacher=None, seed=3, progress=str, notes={})
+    fitting = {"epochs": 8, "batch_size": 50, "optimizer": "adam", "learning_rate": 0.01}
+    return finetune.run(context, parse_config("finetune", fitting))
 
 
 @pytest.fixture(scope="module")
@@ -68,34 +83,33 @@ class KilledError(Exception):
 def test_the_smallest_network_above_the_floor_is_the_one_on_disk(whole, data, base):
     _, found, _ = whole
     best = found.smallest.point
-    fitting = [one.point.bytes for one in found.trials if one.point.accuracy >= 0.5]
+    fitting = [one.point.bytes for one in found.trials if one.point.accuracy >= 0.3]
 
-    assert best.accuracy >= 0.5
+    assert best.accuracy >= 0.3
     assert best.bytes == min(fitting) < found.dense.bytes
     small = network(found.smallest)
     assert small.count_params() < base.count_params()
-    # Weights in 8 bits cost a point or two at most.
-    assert evaluate(small, data).accuracy == pytest.approx(best.accuracy, abs=0.04)
+    assert evaluate(small, data).accuracy == pytest.approx(best.accuracy, abs=0.01)
     assert found.smallest in found.front
     assert f"Trial {found.smallest.number} is the smallest of 3" in table(found)
     assert table(found, every=True).count("\n| ") == 4
-    assert plot(found, baseline=[found.dense])[:4] == b"\x89PNG"
+    assert plot(found, others={"dense": [found.dense]})[:4] == b"\x89PNG"
 
 
 def test_the_budget_is_spent_exactly_as_planned(whole):
     folder, found, lines = whole
 
-    assert found.plan == plan(5, epochs=2, rungs=2, reduction=2)
-    assert found.plan.networks == (3, 2)
-    assert found.spent == sum(one.epochs for one in found.trials) == 5
-    assert sorted(one.epochs for one in found.trials) == [1, 2, 2]
-    assert [line.rsplit("; ")[1] for line in lines] == [f"{n} of 5 epochs" for n in range(1, 6)]
+    assert found.plan == plan(4, epochs=2, rungs=2, reduction=2)
+    assert found.plan.networks == (3, 1)
+    assert found.spent == sum(one.epochs for one in found.trials) == 4
+    assert sorted(one.epochs for one in found.trials) == [1, 1, 2]
+    assert [line.rsplit("; ")[1] for line in lines] == [f"{n} of 4 epochs" for n in range(1, 5)]
     networks = {path.name for path in (folder / "networks").glob("*.keras")}
-    assert len(networks) == 5
+    assert len(networks) == 4
 
 
 def test_a_killed_search_goes_on_as_if_nothing_had_been(whole, base, data, tmp_path):
-    """Killed after each of two trainings, once with half a line in the journal."""
+    """Killed after the second training, then in the middle of writing down the fourth."""
     _, found, lines = whole
     common = {"folder": tmp_path, "teacher": base, "seed": 1, **SETTINGS}
     for at in (2, 4):
@@ -108,15 +122,18 @@ def test_a_killed_search_goes_on_as_if_nothing_had_been(whole, base, data, tmp_p
 
         with pytest.raises(KilledError):
             smallest(base, data, progress=tell, **common)
-        with open(tmp_path / JOURNAL, "a", encoding="utf-8") as journal:
-            journal.write('{"op_code": 4, "wor')
+        assert seen == lines[:at]
+    journal = tmp_path / JOURNAL
+    content = journal.read_bytes()
+    journal.write_bytes(content[: content.rfind(b"\n", 0, -1) + 20])
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "networks").iterdir()}
-    resumed_lines = []
-    resumed = smallest(base, data, progress=resumed_lines.append, **common)
+    again = []
+    resumed = smallest(base, data, progress=again.append, **common)
 
     assert len(before) == 4
-    assert {path: path.stat().st_mtime_ns for path in before} == before
-    assert resumed_lines == lines
+    redone = [path for path, time in before.items() if path.stat().st_mtime_ns != time]
+    assert redone == [one.path for one in resumed.trials if one.epochs == 2]
+    assert again == lines
     assert decided(resumed) == decided(found)
     assert [one.number for one in resumed.front] == [one.number for one in found.front]
     assert resumed.smallest.number == found.smallest.number
@@ -138,12 +155,8 @@ def test_another_floor_uses_what_is_there_and_may_find_nothing(whole, base, data
 def test_the_study_of_something_else_is_refused(whole, base, data):
     folder = whole[0]
     common = {"folder": folder, "teacher": base, "seed": 1, **SETTINGS}
-    other = train.run(
-        Context(data=data, base=None, teacher=None, seed=4, progress=str, notes={}),
-        parse_config("train", {"model": {"family": "image_resnet", "width": 8}, "epochs": 0}),
-    )
     for model, dataset, changes, what in (
-        (other, data, {}, "model"),
+        (untrained(), data, {}, "model"),
         (base, replace(data, digest="e" * 64), {}, "dataset"),
         (base, data, {"learning_rate": 0.1}, "settings"),
         (base, data, {"seed": 2}, "seed"),
@@ -169,3 +182,34 @@ def test_settings_out_of_range_are_refused(base, data, tmp_path):
     ):
         with pytest.raises(InputError, match=match):
             smallest(base, data, folder=tmp_path, **{**SETTINGS, **changes})
+
+
+def test_the_stage_publishes_the_smallest_network_and_leaves_its_study(base, data, tmp_path):
+    (tmp_path / "base" / "keras").mkdir(parents=True)
+    base.save(tmp_path / "base" / "keras" / "model.keras")
+    (tmp_path / "base" / "stage.json").write_text('{"digest": "b"}')
+    lines = []
+    settings = {**SETTINGS, "epochs": 1, "budget": 2}
+    common = {"dataset": data.root, "base": tmp_path / "base", "seed": 1, "config": settings}
+    report = run_stage("search", output=tmp_path / "small", progress=lines.append, **common)
+
+    notes = report["notes"]
+    chosen = notes["trials"][notes["smallest"]]
+    assert report["base"] == "b"
+    assert report["accuracy"] == pytest.approx(chosen["rungs"][-1]["accuracy"], abs=0.01)
+    assert report["size"]["tflite_bytes"] == chosen["rungs"][-1]["bytes"]
+    assert (notes["spent"], notes["networks"], notes["rungs"]) == (2, [2], [1])
+    assert {one["lesson"] for one in notes["trials"]} == {"labels"}
+    assert notes["table"][-1].startswith(f"Trial {notes['smallest']} is the smallest of 2")
+    assert f"search: {notes['table'][-1]}" in lines
+    assert (tmp_path / "small" / "search.png").read_bytes()[:4] == b"\x89PNG"
+    (study,) = tmp_path.glob(".search-*")
+    assert len(list((study / "networks").iterdir())) == 2
+
+    times = {path: path.stat().st_mtime_ns for path in study.rglob("*.keras")}
+    with pytest.raises(FailedError, match="No network of 2 reaches an accuracy of 100.00%"):
+        run_stage(
+            "search", output=tmp_path / "other", **{**common, "config": settings | {"floor": 1}}
+        )
+    assert not (tmp_path / "other").exists()
+    assert {path: path.stat().st_mtime_ns for path in study.rglob("*.keras")} == times

@@ -66,6 +66,8 @@ def trained(kind, data, settings, *, seed=5):
     network = {"model": MODEL}
     kept = {"words": len(WORDS)}  # the same one is left out of both datasets
     own = {"train": network, "distill": network, "vocabulary": kept, "widths": {"widths": [1, 0.5]}}
+    own["search"] = {"floor": 0.01, "budget": 2, "rungs": 1, "criteria": ["l1"], "attention": 0}
+    own["search"] |= {"methods": ["global"], "round_to": 1, "quantization": "float32"}
     model = own.get(kind, {})
     context = Context(
         data=data, base=base, teacher=teacher, seed=seed, progress=lambda line: None, notes={}

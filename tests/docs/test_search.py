@@ -1,0 +1,34 @@
+"""The document on searches names what the code has."""
+
+import dataclasses
+import re
+from pathlib import Path
+
+import yaml
+
+from components.search import plan
+from schemas.refresh import RefreshConfig
+from schemas.stages import SearchConfig, Teachable
+
+DOC = (Path(__file__).parents[2] / "docs" / "search.md").read_text("utf-8")
+
+
+def test_every_key_is_named():
+    inherited = {field.name for field in dataclasses.fields(Teachable)}
+    own = {field.name for field in dataclasses.fields(SearchConfig)} - inherited
+    named = set(re.findall(r"`([a-z_]+)`", DOC))
+    assert own | {"epochs", "attention"} <= named
+
+
+def test_the_recipe_is_valid_and_its_budget_is_as_told():
+    (block,) = re.findall(r"```yaml\n(.*?)```", DOC, re.DOTALL)
+    written = yaml.safe_load(block)
+    thresholds = {"accuracy": 0.7, "bytes": 100_000}
+    refresh = RefreshConfig(
+        model="image_resnet", push="shipped", artifact="tflite", thresholds=thresholds, **written
+    )
+    config = refresh.for_profile("full").stage("small").config
+
+    assert (config.rungs, config.reduction, config.shift) == (3, 2, 0.25)
+    told = plan(64, epochs=config.epochs, rungs=config.rungs, reduction=config.reduction)
+    assert (told.rungs, told.networks, told.spent) == ((2, 4, 8), (16, 8, 4), 64)
