@@ -82,7 +82,8 @@ def push_text(root, text, **settings):
     model = root / f"model-{text}"
     if not model.exists():
         write_model(model, text)
-    settings = {"promotion": promotion(root / "shown"), **settings}
+    if "promotion" not in settings:
+        settings["promotion"] = promotion(root / "shown")
     record = {**RECORD, "model_digest": "digest of student"}
     return push(model, root / "serving", record=record, **settings)
 
