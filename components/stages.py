@@ -106,10 +106,10 @@ def run_stage(
 
     The directory holds ``keras/model.keras`` (no optimizer state), what ships and ``stage.json``;
     from a widths stage also its narrower networks, ``widths/width_50.keras``, from a search a
-    picture of it, ``search.png``. What ships is ``Format-Serving``, a SavedModel; from a quantize stage ``tflite`` instead, with
-    the base's network as its source. Kinds that store answers write teacher signals instead of
-    both, see `schemas.teaching`. The directory appears under a temporary name first, so that
-    ``output`` is never half written; whatever stood there is replaced.
+    picture of it, ``search.png``. What ships is ``Format-Serving``, a SavedModel; from a quantize
+    stage ``tflite`` instead, with the base's network as its source. Kinds that store answers write
+    teacher signals instead of both, see `schemas.teaching`. The directory appears under a temporary
+    name first, so that ``output`` is never half written; whatever stood there is replaced.
 
     Args:
         kind: Name in `STAGES`.
