@@ -206,22 +206,20 @@ def critical_gains(
     A number above that of the discordant examples: none do. For planning and simulation: one
     look-up in place of a test per sample.
     """
-    found: list[int] = []
-    for count in np.asarray(discordant, np.int64):
-        m = int(count)
+    numbers = np.asarray(discordant, np.int64)
+    # The normal approximation is off by a gain or two, so the search is short.
+    found = _least_gains(numbers, examples, margin, float(stats.norm.isf(alpha)))
+    for at, m in enumerate(numbers.tolist()):
 
         def rejects(gains: int, m: int = m) -> bool:
             one = Discordance(gains=gains, losses=m - gains, examples=examples)
             return p_value(one, margin) <= alpha
 
-        # It differs little from count to count, so the search starts at the last one.
-        least = min(found[-1], m + 1) if found else m + 1
-        while least > 0 and rejects(least - 1):
-            least -= 1
-        while least <= m and not rejects(least):
-            least += 1
-        found.append(least)
-    return np.array(found, np.int64)
+        while found[at] > 0 and rejects(int(found[at]) - 1):
+            found[at] -= 1
+        while found[at] <= m and not rejects(int(found[at])):
+            found[at] += 1
+    return found
 
 
 def _score(

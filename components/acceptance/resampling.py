@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 REPLICATES = 1_000
 SEED = 5
-LEAST = 100
-"""Fewest independent examples that a bootstrap bound is given for."""
+LEAST = 200
+"""Fewest independent examples that a bootstrap bound is given for: it is an approximation."""
 _WORDS = 1 << 18  # drawn at a time
 
 Floats = NDArray[np.float64]
@@ -51,26 +51,33 @@ def mean_upper_bound(values: Floats, alpha: float, *, replicates: int = REPLICAT
 
     Args:
         values: ``float64[N]``, one per independent example.
-        alpha: Most probability of a bound below the truth.
+        alpha: Most probability of a bound below the truth, approximately.
         replicates: Number of resamples.
 
     Returns:
         The bound; the mean itself where all values are equal; infinite below `LEAST` values.
     """
-    n = len(values)
+    return float(mean_upper_bounds(values[:, None], alpha, replicates=replicates)[0])
+
+
+def mean_upper_bounds(values: Floats, alpha: float, *, replicates: int = REPLICATES) -> Floats:
+    """Return what `mean_upper_bound` does for each column of ``float64[N, K]``."""
+    n, count = values.shape
     if n < LEAST:
-        return math.inf
-    mean = float(values.mean())
-    centred = values - mean
-    spread = float(np.sqrt(np.mean(centred**2)))
-    if spread <= 1e-12 * max(1.0, abs(mean)):
-        return mean
-    columns = np.stack([centred, centred**2], axis=1)
-    sums = np.concatenate([block @ columns for block in resamples(n, replicates=replicates)]) / n
-    deviation = np.sqrt(np.maximum(sums[:, 1] - sums[:, 0] ** 2, 0.0))
+        return np.full(count, np.inf)
+    means = values.mean(axis=0)
+    centred = values - means
+    squares = centred**2
+    spread = np.sqrt(squares.mean(axis=0))
+    both = np.concatenate([centred, squares], axis=1)
+    sums = np.concatenate([block @ both for block in resamples(n, replicates=replicates)]) / n
+    deviation = np.sqrt(np.maximum(sums[:, count:] - sums[:, :count] ** 2, 0.0))
     with np.errstate(divide="ignore", invalid="ignore"):
-        distances = np.where(deviation > 0, sums[:, 0] / deviation, -np.inf)
-    return mean - _low_quantile(distances, alpha) * spread
+        distances = np.where(deviation > 0, sums[:, :count] / deviation, -np.inf)
+    equal = spread <= 1e-12 * np.maximum(1.0, np.abs(means))
+    with np.errstate(invalid="ignore"):
+        bounds = means - _low_quantile(distances, alpha) * spread
+    return np.where(equal, means, bounds)
 
 
 def upper_bound(estimate: float, replicated: Floats, alpha: float) -> float:
@@ -79,12 +86,15 @@ def upper_bound(estimate: float, replicated: Floats, alpha: float) -> float:
     A calibration error is biased upwards in a sample and again in a resample. Of a single one the
     percentile bound errs to the high side, of a difference the basic bound may be the higher one.
     """
-    high = -_low_quantile(-replicated, alpha)
-    low = _low_quantile(replicated, alpha)
+    high = -float(_low_quantile(-replicated, alpha))
+    low = float(_low_quantile(replicated, alpha))
     return max(estimate, high, 2 * estimate - low)
 
 
-def _low_quantile(values: Floats, alpha: float) -> float:
-    """Return the order statistic that errs to the low side (Davison and Hinkley 1997, p. 18)."""
+def _low_quantile(values: Floats, alpha: float) -> Floats:
+    """Return, along the first axis, the order statistic that errs to the low side.
+
+    Davison and Hinkley, "Bootstrap Methods and their Application" (1997), p. 18.
+    """
     rank = max(math.floor(alpha * (len(values) + 1)), 1)
-    return float(np.partition(values, rank - 1)[rank - 1])
+    return np.asarray(np.partition(values, rank - 1, axis=0)[rank - 1])

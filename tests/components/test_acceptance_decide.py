@@ -86,8 +86,8 @@ def test_too_few_examples_are_refused_with_their_number():
     assert decision.outcome == "too_few"
     assert not decision.passed
     assert decision.reason == (
-        "accuracy 0.9200 of 50 examples meets the floor 0.9000, but at 95 % confidence only 0.8262 is "
-        "shown: too few examples; about 1,400 examples would show it 4 times in 5"
+        "accuracy 0.9200 of 50 examples meets the floor 0.9000, but at 95 % confidence only 0.8262 "
+        "is shown: too few examples; about 1,400 examples would show it 4 times in 5"
     )
     assert only([Floor(threshold=0.9)], share(1288, 1400)).passed
 
@@ -208,7 +208,7 @@ def test_calibration_and_loss_have_ceilings():
         decision = decide([*rules, rule], Evidence(tables={"test": table}))[1]
         assert decision.outcome == outcome, decision.reason
         assert decision.bound > decision.value
-    few = decide([*rules, rule], Evidence(tables={"test": share(9, 99)}))[1]
+    few = decide([*rules, rule], Evidence(tables={"test": share(9, 199)}))[1]
     assert few.outcome == "too_few"
 
 
@@ -272,7 +272,7 @@ def test_other_metrics_are_compared_by_bootstrap(metric):
     assert worse.value == pytest.approx(-against(good, poor, metric=metric, margin=0.0).value)
     assert against(good, good, metric=metric, margin=-0.01).passed
     assert not against(good, good, metric=metric, margin=0.0).passed
-    few = against(share(90, 99), share(80, 99), metric=metric, margin=0.0)
+    few = against(share(180, 199), share(170, 199), metric=metric, margin=0.0)
     assert few.outcome == "too_few"
 
 

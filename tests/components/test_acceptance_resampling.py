@@ -8,7 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from components.acceptance.calibration import calibration_error, replicated_errors
-from components.acceptance.resampling import mean_upper_bound, resamples, upper_bound
+from components.acceptance.resampling import (
+    LEAST,
+    mean_upper_bound,
+    mean_upper_bounds,
+    resamples,
+    upper_bound,
+)
 
 
 def test_calibration_error_by_hand():
@@ -50,24 +56,25 @@ def test_resamples_are_fixed_numbers():
 
 
 def test_bounds_contain_the_estimate():
-    values = np.random.default_rng(1).exponential(size=200)
+    values = np.random.default_rng(1).exponential(size=400)
     assert mean_upper_bound(values, 0.05) > values.mean()
     assert mean_upper_bound(values, 0.01) > mean_upper_bound(values, 0.05)
     assert upper_bound(0.3, np.array([0.1, 0.1, 0.1]), 0.05) >= 0.3
 
 
 def test_a_mean_of_equal_values_is_itself_and_of_few_unbounded():
-    assert mean_upper_bound(np.full(100, 0.25), 0.05) == 0.25
-    assert mean_upper_bound(np.arange(99.0), 0.05) == math.inf
+    assert mean_upper_bound(np.full(LEAST, 0.25), 0.05) == 0.25
+    assert mean_upper_bound(np.arange(LEAST - 1.0), 0.05) == math.inf
 
 
 @pytest.mark.parametrize("alpha", [0.05, 0.1])
 def test_the_bound_of_a_skewed_mean_is_too_low_about_as_often_as_alpha(alpha):
     """Differences of losses are skewed: mostly near 0, now and then a confident mistake."""
     random = np.random.default_rng(2)
-    drawn = random.exponential(size=(300, 400)) * random.choice([-1, 1.2], size=(300, 400))
-    missed = np.mean([mean_upper_bound(one, alpha, replicates=499) < 0.1 for one in drawn])
-    assert missed <= alpha + 2.5 * math.sqrt(alpha / 300)
+    drawn = random.exponential(size=(400, 500)) * random.choice([-1, 1.2], size=(400, 500))
+    missed = np.mean(mean_upper_bounds(drawn, alpha) < 0.1)
+    assert missed <= alpha + 2.5 * math.sqrt(alpha / 500)
+    assert mean_upper_bound(drawn[:, 3], alpha) == pytest.approx(mean_upper_bounds(drawn, alpha)[3])
 
 
 @pytest.mark.parametrize("slope", [1.0, 0.8])
