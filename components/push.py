@@ -7,7 +7,7 @@ what each version can show for itself and the history. How it gets there: `compo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,9 +24,9 @@ from components.serving.store import (
     locked,
     next_version,
     publish,
-    pushed_models,
     recover,
     retire,
+    version_at,
 )
 from components.tree import tree_digest
 from schemas.errors import FailedError, GateRefusal
@@ -133,3 +133,11 @@ def push(
         digest=live.digest,
         pushed=fresh or recovered == live.version,
     )
+
+
+def pushed_models(serving: Path) -> Iterator[LiveModel]:
+    """Yield the live version, then the older ones, newest first, without those rolled back."""
+    for version in range(current_version(serving), 0, -1):
+        found = version_at(serving, version)
+        if found is not None and rolled_back(serving, found.identity) is None:
+            yield found

@@ -13,7 +13,6 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
-from tfx.components import Pusher
 from tfx.components.pusher.executor import Executor as PusherExecutor
 from tfx.dsl.component.experimental.annotations import (
     InputArtifact,
@@ -22,26 +21,40 @@ from tfx.dsl.component.experimental.annotations import (
     Parameter,
 )
 from tfx.dsl.component.experimental.decorators import component
+from tfx.dsl.components.base.base_component import BaseComponent
 from tfx.dsl.components.base.executor_spec import ExecutorClassSpec
-from tfx.types import artifact_utils, standard_component_specs
+from tfx.types import artifact_utils, channel_utils, standard_component_specs
+from tfx.types.channel import Channel
+from tfx.types.component_spec import ChannelParameter
 from tfx.types.standard_artifacts import (
     ExampleAnomalies,
     Examples,
     ExampleStatistics,
     InfraBlessing,
     Model,
+    ModelEvaluation,
+    PushedModel,
 )
 
 from components import evidence
 from components.artifact import shipped_folder
 from components.gate import decide, decide_data
+from components.promotion import SIZE_DECISION, gather
 from components.push import PUSHED_DIGEST, PUSHED_NOW, push
+from components.serving.signing import signing_key
 from schemas.canonical import digest
 from schemas.errors import GateRefusal
 from schemas.refresh import Thresholds
 from schemas.stages import parse_config
 
 BLESSED = "blessed"
+# Input of the Pusher to the name under which it is evidence.
+_EVIDENCE = {
+    "anomalies": "anomalies",
+    "statistics": "statistics",
+    "evaluation": "evaluation",
+    standard_component_specs.INFRA_BLESSING_KEY: "size",
+}
 _STAGE_PROGRESS: ContextVar[Callable[[str], None] | None] = ContextVar("stage", default=None)
 
 
@@ -121,7 +134,7 @@ def SizeGate(  # noqa: N802
     blessing.set_int_custom_property(BLESSED, int(decision.blessed))
     folder = Path(blessing.uri)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "decision.json").write_text(json.dumps(decision.to_json(), indent=2) + "\n")
+    (folder / SIZE_DECISION).write_text(json.dumps(decision.to_json(), indent=2) + "\n")
     return {"size_bytes": report.bytes}
 
 
@@ -155,6 +168,21 @@ class AtomicPusherExecutor(PusherExecutor):
             serving,
             record={**custom["record"], **origin},
             identity=digest({"model": weights, **custom["same_when"]}),
+            promotion=gather(
+                about={**custom["record"], **custom["about"]},
+                thresholds=Thresholds(**custom["thresholds"]),
+                split=custom["split"],
+                dataset=Path(custom["dataset"]),
+                stages=[Path(one.uri) for one in input_dict["stages"]],
+                order=custom["stages"],
+                found={
+                    name: Path(artifact_utils.get_single_instance(input_dict[key]).uri)
+                    for key, name in _EVIDENCE.items()
+                    if key in input_dict
+                },
+            ),
+            key=signing_key(),
+            keep=custom["keep"],
         )
         self._MarkPushed(
             pushed, pushed_destination=str(result.path), pushed_version=str(result.version)
@@ -163,7 +191,36 @@ class AtomicPusherExecutor(PusherExecutor):
         pushed.set_int_custom_property(PUSHED_NOW, int(result.pushed))
 
 
-class AtomicPusher(Pusher):
-    """A Pusher that never leaves half a model, and never pushes what is already live."""
+class AtomicPusherSpec(standard_component_specs.PusherSpec):
+    """The stock Pusher's inputs, and those that go into the bundle of what is pushed."""
 
+    INPUTS = {
+        **standard_component_specs.PusherSpec.INPUTS,
+        "stages": ChannelParameter(type=Model),
+        "anomalies": ChannelParameter(type=ExampleAnomalies),
+        "statistics": ChannelParameter(type=ExampleStatistics),
+        "evaluation": ChannelParameter(type=ModelEvaluation),
+    }
+
+
+class AtomicPusher(BaseComponent):
+    """A Pusher that never leaves half a model, and never pushes what is already live.
+
+    Inputs are those of the stock Pusher; ``stages``, a list of channels, and the others of
+    `AtomicPusherSpec` become the bundle of the version.
+    """
+
+    SPEC_CLASS = AtomicPusherSpec
     EXECUTOR_SPEC = ExecutorClassSpec(AtomicPusherExecutor)
+
+    def __init__(
+        self, *, stages: list[Any], push_destination: Any, custom_config: dict[str, Any], **inputs
+    ) -> None:
+        spec = AtomicPusherSpec(
+            stages=channel_utils.union(stages),
+            push_destination=push_destination,
+            custom_config=json.dumps(custom_config, sort_keys=True),
+            pushed_model=Channel(type=PushedModel),
+            **inputs,
+        )
+        super().__init__(spec=spec)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
+import platform
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 _PROJECT = Path(__file__).resolve().parent.parent
+_LIBRARIES = ("keras", "numpy", "tensorflow", "tfx")
 GATE_SOURCES = (
     "components/artifact.py",
     "components/evidence.py",
@@ -18,6 +22,7 @@ _NOT_OF_STAGES = {
     "components/push.py",
     "components/evidence.py",
     "components/gate.py",
+    "components/promotion.py",
     "components/tree.py",
 }
 
@@ -39,3 +44,16 @@ def stage_sources() -> list[str]:
     others = {"schemas/features.py", "schemas/report.py", "schemas/text.py", "schemas/tokens.py"}
     served = {name for name in names if name.startswith("components/serving/")}
     return sorted((names - _NOT_OF_STAGES - served) | others)
+
+
+def software() -> dict[str, Any]:
+    """Return the versions of what a model is made with, and the SHA-256 of the lock file.
+
+    An installed package has no lock file: then ``lock`` is None.
+    """
+    lock = _PROJECT / "requirements.lock"
+    versions = {name: importlib.metadata.version(name) for name in _LIBRARIES}
+    return {
+        "lock": hashlib.sha256(lock.read_bytes()).hexdigest() if lock.is_file() else None,
+        "versions": {"python": platform.python_version(), **versions},
+    }

@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from components import evidence
+from components.serving.store import record_refusal
 from components.sources import Sources, sources_of
-from pipelines.code_version import GATE_SOURCES, code_version, stage_sources
+from pipelines.code_version import GATE_SOURCES, code_version, software, stage_sources
 from pipelines.quiet import quiet
 from pipelines.refresh_report import (
     CACHED,
@@ -47,7 +48,7 @@ from schemas.errors import (
     RefineryError,
     unknown_name,
 )
-from schemas.manifest import SPLITS, Manifest, load_manifest
+from schemas.manifest import MANIFEST, SPLITS, Manifest, load_manifest
 from schemas.recipe import Recipe
 from schemas.refresh import PROFILES, RefreshPlan
 from schemas.report import RefreshReport
@@ -154,6 +155,10 @@ def run_refresh(
         )
         for path in (places.report_of(run), places.report):
             write_report(report, path)
+        if report.status == "refused":
+            about = {"recipe": recipe.name, "profile": profile, "run": run}
+            about["dataset_digest"] = manifest.digest
+            record_refusal(places.serving, "; ".join(report.reasons), about)
     if report.status == "failed":
         if isinstance(cause, RefineryError):
             raise cause
@@ -268,10 +273,24 @@ def build_pipeline(
         model=model,
         model_blessing=evaluator.outputs["blessing"],
         infra_blessing=size_gate.outputs["blessing"],
+        stages=[one.outputs["model"] for one in stages.values()],
+        anomalies=validator.outputs["anomalies"],
+        statistics=statistics.outputs["statistics"],
+        evaluation=evaluator.outputs["evaluation"],
         push_destination=tfx.proto.PushDestination(
             filesystem=tfx.proto.PushDestination.Filesystem(base_directory=str(places.serving))
         ),
-        custom_config={"artifact": plan.artifact, "record": record, "same_when": same_when},
+        custom_config={
+            "artifact": plan.artifact,
+            "record": record,
+            "same_when": same_when,
+            "about": {"gate_version": gate_version, **software()},
+            "thresholds": dataclasses.asdict(plan.thresholds),
+            "split": GATED_SPLIT,
+            "dataset": str(dataset / MANIFEST),
+            "stages": list(stages),
+            "keep": plan.keep,
+        },
     ).with_id(PUSHER)
     return tfx.dsl.Pipeline(
         pipeline_name=places.name,

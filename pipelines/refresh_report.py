@@ -115,6 +115,8 @@ def build_report(
     if refused and results[-1].node in {stage.name for stage in plan.stages}:
         reason = f"{results[-1].node}: {cause}"
         decisions.append(GateDecision(gate="forgetting", problems=(reason,)))
+    if refused and results[-1].node == "Pusher":  # a model that was rolled back
+        decisions.append(GateDecision(gate="push", problems=(str(cause),)))
     error = None
     if refused:
         status = "refused"

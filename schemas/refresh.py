@@ -84,6 +84,7 @@ class RefreshPlan:
     push: str
     thresholds: Thresholds
     artifact: Artifact = "saved_model"
+    keep: Positive | None = None
 
     def stage(self, name: str) -> Stage:
         """Return the stage of that name; ``ValueError`` lists the valid names."""
@@ -101,7 +102,8 @@ class RefreshConfig:
     answers hide which classes are alike (Müller et al., "When Does Label Smoothing Help?", 2019).
 
     ``artifact`` says in which form it is evaluated, weighed and pushed: ``saved_model``, or
-    ``tflite`` where the stage that is pushed is a ``quantize`` stage.
+    ``tflite`` where the stage that is pushed is a ``quantize`` stage. ``keep`` is how many pushed
+    versions stay on the disk; by default all do.
     Every profile is validated on construction, so a recipe cannot hold one that fails later.
     """
 
@@ -110,6 +112,7 @@ class RefreshConfig:
     push: str
     thresholds: Thresholds
     artifact: Artifact = "saved_model"
+    keep: Positive | None = None
     profiles: dict[Literal["smoke", "demo", "full"], Profile] = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -189,6 +192,7 @@ class RefreshConfig:
             push=self.push,
             thresholds=thresholds,
             artifact=self.artifact,
+            keep=self.keep,
         )
 
 

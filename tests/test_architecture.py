@@ -65,7 +65,9 @@ LIGHT_COMPONENTS = (
     "components.acceptance.*",
     "components.artifact",
     "components.gate",
+    "components.promotion",
     "components.push",
+    "components.serving.*",
     "components.evidence",
     "components.tree",
 )

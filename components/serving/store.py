@@ -87,14 +87,6 @@ def live_model(serving: Path) -> LiveModel | None:
     return version_at(serving, current_version(serving))
 
 
-def pushed_models(serving: Path) -> Iterator[LiveModel]:
-    """Yield the live version, then the older ones, newest first."""
-    for version in range(current_version(serving), 0, -1):
-        found = version_at(serving, version)
-        if found is not None:
-            yield found
-
-
 def current_version(serving: Path) -> int:
     """Return the number in ``CURRENT``, 0 where there is none."""
     try:

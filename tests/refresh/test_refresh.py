@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 
 from components.push import live_model
+from components.serving.history import read_history
+from components.serving.rollback import rollback
+from components.serving.verify import verify_serving
 from pipelines.refresh import run_refresh
 from pipelines.refresh_report import CACHED, DONE, FAILED, render
 from pipelines.refresh_store import only_one
@@ -46,6 +49,15 @@ def test_first_run_pushes(first):
     live = live_model(root / "digits-smoke" / "serving")
     assert (live.version, live.intact) == (1, True)
     assert (live.path / "saved_model.pb").is_file()
+    verdict = verify_serving(root / "digits-smoke" / "serving")
+    assert verdict.ok, verdict
+    bundle = root / "digits-smoke" / "serving" / ".promotions" / "1"
+    assert sorted(path.name for path in (bundle / "decisions").iterdir()) == [
+        "01-data.json", "02-accuracy.json", "03-size.json",
+    ]  # fmt: skip
+    assert [path.name for path in sorted((bundle / "stages").iterdir())] == [
+        "01-teacher.json", "02-student.json",
+    ]  # fmt: skip
     assert [node.node for node in outcome.report.nodes] == NODES
     assert all(node.state == DONE for node in outcome.report.nodes)
 
@@ -112,6 +124,17 @@ def test_a_damaged_live_model_is_replaced_though_all_is_cached(used_root, datase
     assert live_model(serving).version == version + 1
 
 
+def test_what_was_rolled_back_is_refused_by_the_next_run(used_root, dataset):
+    serving = used_root / "digits-smoke" / "serving"
+    bad = refresh(dataset, used_root, seed=11).report.push.version
+    done = rollback(serving, reason="slow")
+    outcome = refresh(dataset, used_root, seed=11)
+    assert (outcome.status, outcome.exit_code) == ("refused", 3)
+    assert f"this model was version {bad} until" in outcome.summary
+    assert live_model(serving).version == done.version
+    assert read_history(serving).events[-1].event == "refused"
+
+
 def test_a_lost_model_is_made_again_and_not_pushed_again(used_root, dataset):
     shutil.rmtree(used_root / "digits-smoke" / "artifacts" / "student")
     watch = Watch()
@@ -167,7 +190,11 @@ def test_anomalies_block_before_any_stage(dataset, tmp_path):
     assert (outcome.status, outcome.exit_code) == ("refused", 3)
     assert "teacher" not in watch.states
     assert any("label" in reason for reason in outcome.report.reasons)
-    assert not (tmp_path / "root" / "digits-smoke" / "serving").exists()
+    serving = tmp_path / "root" / "digits-smoke" / "serving"
+    assert live_model(serving) is None
+    (event,) = read_history(serving).events
+    assert (event.event, event.about["recipe"]) == ("refused", "digits")
+    assert "label" in event.reason
 
 
 def test_a_root_in_use_is_refused_with_the_process(dataset, tmp_path):

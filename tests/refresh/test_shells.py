@@ -4,6 +4,8 @@ import json
 
 import numpy as np
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from tensorflow_metadata.proto.v0 import anomalies_pb2, statistics_pb2
 from tensorflow_model_analysis.evaluators import metrics_validator
 from tensorflow_model_analysis.metrics import metric_types
@@ -11,10 +13,14 @@ from tfx.types import standard_artifacts
 
 from components import evidence
 from components.push import PUSHED_NOW, live_model
+from components.serving.verify import verify_serving
 from components.shells import AtomicPusherExecutor, DataGate, SizeGate
 from schemas.errors import GateRefusal
 from schemas.refresh import Thresholds
-from schemas.report import SizeReport
+from schemas.report import GateDecision, SizeReport
+from tests.serving.support import write_manifest
+
+CARD = ("kind", "base", "teacher", "accuracy", "parameters", "bytes")
 
 
 def artifact(kind, folder):
@@ -35,7 +41,9 @@ def model(tmp_path):
     (lite / "model.tflite").write_bytes(bytes(150))
     (lite / "vocabulary.txt").write_bytes(bytes(50))
     size = SizeReport(format="saved_model", bytes=1, parameters=7).to_json()
-    (tmp_path / "model" / "stage.json").write_text(json.dumps({"size": size, "digest": "m"}))
+    stage = {"name": "student", "size": size, "digest": "m"}
+    stage["dataset"] = write_manifest(tmp_path / "manifest.json")
+    (tmp_path / "model" / "stage.json").write_text(json.dumps({**dict.fromkeys(CARD), **stage}))
     return one
 
 
@@ -101,10 +109,12 @@ def push(model, tmp_path, *, accuracy=1, size=1, same_when=None, artifact_name="
     ):
         blessings[key] = [artifact(kind, tmp_path / key)]
         blessings[key][0].set_int_custom_property("blessed", blessed)
+    text = json.dumps(GateDecision(gate="size").to_json())
+    (tmp_path / "infra_blessing" / "decision.json").write_text(text)
     pushed = artifact(standard_artifacts.PushedModel, tmp_path / "pushed")
     destination = {"filesystem": {"base_directory": str(tmp_path / "serving")}}
     AtomicPusherExecutor().Do(
-        {"model": [model], **blessings},
+        {"model": [model], "stages": [model], **blessings},
         {"pushed_model": [pushed]},
         {
             "push_destination": json.dumps(destination),
@@ -113,6 +123,12 @@ def push(model, tmp_path, *, accuracy=1, size=1, same_when=None, artifact_name="
                     "artifact": artifact_name,
                     "record": {"recipe": "digits"},
                     "same_when": same_when or {},
+                    "about": {"lock": None},
+                    "thresholds": {"accuracy": 0.5, "bytes": 1000},
+                    "split": "test",
+                    "dataset": str(tmp_path / "manifest.json"),
+                    "stages": ["student"],
+                    "keep": None,
                 }
             ),
         },
@@ -134,6 +150,22 @@ def test_pusher_pushes_once(model, tmp_path):
         assert pushed.get_int_custom_property(PUSHED_NOW) == now
     live = live_model(tmp_path / "serving")
     assert (live.version, live.record["recipe"]) == (1, "digits")
+    verdict = verify_serving(tmp_path / "serving")
+    assert verdict.ok, verdict
+    names = {path.name for path in (tmp_path / "serving/.promotions/1").rglob("*.json")}
+    assert {"01-size.json", "01-student.json", "dataset.json"} < names
+
+
+def test_pusher_signs_with_the_key_of_the_environment(model, tmp_path, monkeypatch):
+    key = ec.generate_private_key(ec.SECP256R1())
+    form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8)
+    path = tmp_path / "key.pem"
+    path.write_bytes(key.private_bytes(*form, serialization.NoEncryption()))
+    monkeypatch.setenv("BEAM_REFINERY_SIGNING_KEY", str(path))
+    push(model, tmp_path)
+    assert [one.signature for one in verify_serving(tmp_path / "serving").versions] == [
+        "not checked"
+    ]
 
 
 def test_pusher_pushes_the_folder_of_the_artifact(model, tmp_path):
