@@ -22,6 +22,7 @@ BENCHMARKS = {
     "refresh": "seconds of a model refresh, node by node, the first time and from the cache",
     "text_ops": "reviews/s of each text op and policy, and against other libraries",
     "training_input": "examples/s of augmented training batches, and against Keras' ways",
+    "transfer": "accuracy on new classes, from few examples: fine-tuning against from scratch",
 }
 """Module name to one line for listings."""
 

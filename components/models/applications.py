@@ -38,9 +38,10 @@ def build(
     network = _with_weights(name, taken, weights)
     inputs = x = keras.Input(shape, dtype="uint8", name="images")
     if taken[:2] != shape[:2]:
-        # Of floats: a resized image of integers would be rounded.
+        # Of floats: integers would be rounded. No Resizing layer: once it is called without
+        # `training`, Keras 3.15 takes the layers behind it to be training.
         x = layers.Rescaling(1.0, name="as_floats")(x)
-        x = layers.Resizing(*taken[:2], name="resized")(x)
+        x = keras.ops.image.resize(x, taken[:2])
     if shape[-1] == 1:
         x = layers.Concatenate(name="grey_as_colours")([x, x, x])
     x = _prepared(name, x)

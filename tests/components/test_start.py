@@ -195,7 +195,7 @@ def test_an_architecture_takes_images_of_any_size_and_its_weights(data, tmp_path
     network = applications.build(name, data, weights=str(tmp_path / "own.weights.h5"), size=32)
     images, _ = next(iter(batches(data, "eval", network, batch_size=4)))
     assert images.dtype == tf.uint8
-    resized = keras.layers.Resizing(32, 32)(tf.cast(images, tf.float32))
+    resized = keras.ops.image.resize(tf.cast(images, tf.float32), (32, 32))
     module = getattr(keras.applications, APPLICATIONS[name])
     expected = np.mean(original(module.preprocess_input(np.array(resized))), axis=(1, 2))
     np.testing.assert_allclose(network(images), expected, rtol=1e-4, atol=1e-4)
