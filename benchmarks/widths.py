@@ -27,8 +27,9 @@ if TYPE_CHECKING:
     from components.data import Data
     from components.widths import Slimmable
 
-SHARED, PRUNED, ALONE, BASE = "in one export", "pruned", "trained alone", "before"
-WAYS = (SHARED, PRUNED, ALONE, BASE)
+SHARED, PRUNED, TAUGHT, ALONE = "in one export", "pruned", "pruned and taught", "trained alone"
+WAYS = (SHARED, PRUNED, TAUGHT, ALONE)
+BASE = "before"
 SHARES = (1.0, 0.5, 0.25)
 FIGURES = {
     "accuracy": ("%", "accuracy on the test split"),
@@ -79,14 +80,14 @@ def table_lines(figures: Mapping[str, Figure]) -> list[str]:
     """Return the lines of the Markdown tables."""
     parts = {key: figure.parts or {} for key, figure in figures.items()}
     lines = [
-        "| width | in one export | pruned to it | trained alone | int8, extracted | int8 bytes | "
-        "MACs | ms, TFLite | ms, signature |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
+        f"| width | {' | '.join(WAYS)} | int8, extracted | int8 bytes | MACs | ms, TFLite | "
+        "ms, signature |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for share in SHARES:
         name = f"{share:g}"
         cells = [name]
-        for way in (SHARED, PRUNED, ALONE):
+        for way in WAYS:
             found = parts["accuracy"].get(f"{way}, {name}")
             cells.append(_accuracy(found.runs) if found else "")
         cells.append(_accuracy(parts["int8_accuracy"][name].runs))
@@ -131,12 +132,13 @@ def _compare(data: Data, config: TrainConfig, seed: int, runs: dict[str, Any]) -
         network = slim.extract(share)
         _scored(runs, f"{SHARED}, {name}", network, data)
         _cost(runs, name, slim, share, network, data, seed)
-        if share != 1:
-            pruned = _pruned(base, share)
-            recalibrate(pruned, _calibration(data, pruned, seed))
-            context = dataclasses.replace(context_of(data, seed), teacher=base)
-            fit_with_teacher(pruned, context, tuned)
-            _scored(runs, f"{PRUNED}, {name}", pruned, data)
+        for way, teacher in ((PRUNED, None), (TAUGHT, base)):
+            if share != 1:
+                pruned = _pruned(base, share)
+                recalibrate(pruned, _calibration(data, pruned, seed))
+                context = dataclasses.replace(context_of(data, seed), teacher=teacher)
+                fit_with_teacher(pruned, context, tuned)
+                _scored(runs, f"{way}, {name}", pruned, data)
         context = context_of(data, seed)
         new = fresh(network)
         fit(new, context, alone, label_loss(alone.label_smoothing))
@@ -246,14 +248,13 @@ def _conditions(train: int, base: TrainConfig, *, quick: bool) -> dict[str, str]
             f"{base.model.family}, width {base.model.width}; widths are shares of every layer's "
             "channels, ordered by l1_in_out, multiples of 4"
         ),
-        "in one export": f"{epochs} epochs in full width, then {epochs} in all widths at once",
-        "pruned to it": (
+        SHARED: f"{epochs} epochs in full width, then {epochs} in all widths at once",
+        PRUNED: (
             f"the same {epochs} epochs in full width, cut to the same channels, then {epochs} "
-            "more with the network it was cut from as teacher: a training and a file per width"
+            "more on labels: a training and a file per width"
         ),
-        "trained alone": (
-            f"the same channels, fresh weights, {2 * epochs} epochs on labels: likewise"
-        ),
+        TAUGHT: "likewise, the network that it was cut from being its teacher",
+        ALONE: f"the same channels, fresh weights, {2 * epochs} epochs on labels: likewise",
         "int8": "calibrated with 500 training originals; accuracy of the TFLite file",
         "latency": (
             "one image, one pinned core, one thread, median: TFLite (float32) of the extracted "
