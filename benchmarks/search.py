@@ -29,9 +29,8 @@ if TYPE_CHECKING:
     from components.data import Data
     from components.search import Found, Point
 
-DENSE, SEARCH = "dense", "search"
-UNIFORM, UNIFORM_TAUGHT = "uniform, labels", "uniform, answers"
-METHODS = (SEARCH, UNIFORM_TAUGHT, UNIFORM)
+DENSE, SEARCH, UNIFORM = "dense", "search", "uniform"
+METHODS = (SEARCH, UNIFORM)
 FIGURES = {
     "bytes": ("bytes", "TFLite int8 of the smallest network above the floor"),
     "accuracy": ("%", "its accuracy on the test split"),
@@ -235,10 +234,8 @@ def _of_seed(size: Size, seed: int, folder: Path) -> tuple[dict[str, list[Networ
         Network(point=one.point, test=_weighed(network(one), data, seed).test, epochs=one.epochs)
         for one in found.trials
     ]
-    networks = {DENSE: [dense], SEARCH: searched}
-    for name, taught in ((UNIFORM, False), (UNIFORM_TAUGHT, True)):
-        networks[name] = _uniform(base, data, size, seed, taught=taught)
-    return networks, found
+    uniform = _uniform(base, data, size, seed)
+    return {DENSE: [dense], SEARCH: searched, UNIFORM: uniform}, found
 
 
 def _fitting(size: Size) -> dict[str, Any]:
@@ -246,9 +243,7 @@ def _fitting(size: Size) -> dict[str, Any]:
     return {"batch_size": size.batch_size, "learning_rate": 0.08, "layer_floor": 0.05}
 
 
-def _uniform(
-    base: keras.Model, data: Data, size: Size, seed: int, *, taught: bool
-) -> list[Network]:
+def _uniform(base: keras.Model, data: Data, size: Size, seed: int) -> list[Network]:
     """Prune the same share of every layer, for each of the shares, and train as long as allowed."""
     from components.prune import stage as prune
     from components.stages import be_deterministic
@@ -266,9 +261,9 @@ def _uniform(
             epochs=size.budget // len(size.ratios),
             **settings,
         )
-        context = _context(data, base, seed, teacher=base if taught else None)
+        context = _context(data, base, seed, teacher=base)
         found.append(_weighed(prune.run(context, config), data, seed, epochs=config.epochs))
-        _say(f"seed {seed}: uniform {ratio:g}{', answers' if taught else ''}: {found[-1]}")
+        _say(f"seed {seed}: uniform {ratio:g}: {found[-1]}")
     return found
 
 
@@ -346,7 +341,7 @@ def _conditions(size: Size) -> dict[str, str]:
         ),
         "uniform": (
             f"l1_in_out, the same share of every layer: {shares}; {size.epochs} epochs each, on "
-            "the labels, or on the teacher's answers too (temperature 4, alpha 0.9)"
+            "the labels and the teacher's answers (temperature 4, alpha 0.9)"
         ),
         "floor": (
             f"accuracy on eval {100 * LOSS:g} points below the dense network's, both as int8; all "
