@@ -157,9 +157,9 @@ class Gates:
 
 
 def _check_alpha(alpha: float | None) -> None:
-    if alpha is not None and not 0.0001 <= alpha <= 0.5:
+    if alpha is not None and not 0.0001 <= alpha <= 0.2:
         raise InputError(
-            f"alpha is the error that a test may make, 0.0001 to 0.5, not {alpha!r}; 0.05 is usual",
+            f"alpha is the error that a test may make, 0.0001 to 0.2, not {alpha!r}; 0.05 is usual",
             path=("alpha",),
         )
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
-from scipy import stats
 
 from components.acceptance import wording
 from components.acceptance.calibration import calibration_error, replicated_errors
@@ -21,7 +18,7 @@ from components.acceptance.paired import (
     p_value,
 )
 from components.acceptance.predictions import Predictions
-from components.acceptance.proportions import POWER
+from components.acceptance.proportions import resized
 from components.acceptance.resampling import LEAST, mean_upper_bound, upper_bound
 from components.acceptance.rules import TEST, Comparison
 
@@ -151,11 +148,7 @@ def _resampled(name: str, rule: Comparison, new: Predictions, old: Predictions) 
     numbers |= {"candidate": figures[0], "live": figures[1]}
     if rule.metric == "accuracy":
         numbers |= {"candidate": 1 - figures[0], "live": 1 - figures[1]}
-    need = None
-    gap = value - rule.margin
-    if gap > 0:
-        ratio = 1 + stats.norm.isf(1 - POWER) / stats.norm.isf(rule.alpha)
-        need = math.ceil(n * ((value - bound) * ratio / gap) ** 2)
+    need = resized(n, value - bound, value - rule.margin, rule.alpha)
     beside = f" of {n:,} examples"
     return _verdict(name, rule, value, bound, bound > rule.margin, beside, need, numbers)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -48,3 +49,12 @@ class Evidence:
     tables: Mapping[str, Predictions]
     costs: Mapping[str, float | Sequence[float]] = field(default_factory=dict)
     live: LiveEvidence = field(default_factory=lambda: LiveEvidence(state="first_run"))
+
+    def __post_init__(self) -> None:
+        for name, cost in self.costs.items():
+            values = cost if isinstance(cost, Sequence) else [cost]
+            if not all(math.isfinite(value) for value in values):
+                raise InputError(
+                    f"the cost {name} must be a number, not {cost!r}; leave out what was not "
+                    "measured"
+                )

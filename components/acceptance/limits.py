@@ -6,24 +6,23 @@ import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from scipy import stats
 
 from components.acceptance import wording
 from components.acceptance.calibration import calibration_error, replicated_errors
 from components.acceptance.decisions import Decision, Outcome
 from components.acceptance.evidence import Evidence
-from components.acceptance.predictions import Predictions
+from components.acceptance.predictions import CLASS, Predictions
 from components.acceptance.proportions import (
-    POWER,
     lower_bound,
     measurements_for_quantile,
     quantile_upper_bound,
+    resized,
     trials_for_floor,
 )
 from components.acceptance.resampling import LEAST, mean_upper_bound, upper_bound
 from components.acceptance.rules import COSTS, TEST, Ceiling, Floor
+from schemas.errors import unknown_name
 
-_CLASS = "class="
 _QUANTILE = 0.95
 
 
@@ -34,8 +33,25 @@ def hold_floor(rule: Floor, evidence: Evidence) -> Iterator[Decision]:
     if table is None:
         yield _unmeasured(f"accuracy{where}", rule.threshold, rule.table, list(evidence.tables))
         return
-    for name, part in _parts(rule, table):
-        yield _floor(f"{name}{where}", rule, part)
+    if rule.group == "all":
+        yield _floor(f"accuracy{where}", rule, table)
+        return
+    measure = "recall" if rule.group == "class" else "accuracy"
+    known = _names(rule, table)
+    if not known or rule.only is not None and rule.only not in known:
+        why = (
+            "the examples were put into no slices"
+            if rule.only is None
+            else unknown_name(rule.group, rule.only, known)
+        )
+        name = f"{measure}[{rule.only or f'every {rule.group}'}]{where}"
+        yield Decision(
+            name=name, outcome="not_measured", threshold=rule.threshold, reason=f"{name}: {why}"
+        )
+        return
+    for name in known if rule.only is None else [rule.only]:
+        part = table.only(name) if rule.group == "slice" else table.of_class(name)
+        yield _floor(f"{measure}[{name}]{where}", rule, part)
 
 
 def hold_ceiling(rule: Ceiling, evidence: Evidence) -> Decision:
@@ -67,11 +83,12 @@ def hold_ceiling(rule: Ceiling, evidence: Evidence) -> Decision:
     elif value > rule.threshold:
         outcome, reason = "failed", f"{measured} is above the ceiling {limit}"
     else:
-        numbers["examples_needed"] = need = _scaled(n, value, bound, rule)
+        need = resized(n, bound - value, rule.threshold - value, rule.alpha)
+        numbers["examples_needed"] = need or 0
         outcome = "too_few"
         reason = (
             f"{measured} keeps to the ceiling {limit}, but up to {most} is possible at {sure}: too "
-            f"few examples; {wording.needed(int(need) or None)}"
+            f"few examples; {wording.needed(need)}"
         )
     return Decision(
         name=name,
@@ -137,21 +154,10 @@ def _floor(name: str, rule: Floor, table: Predictions) -> Decision:
     )
 
 
-def _parts(rule: Floor, table: Predictions) -> Iterator[tuple[str, Predictions]]:
-    if rule.group == "all":
-        yield "accuracy", table
-        return
+def _names(rule: Floor, table: Predictions) -> list[str]:
     if rule.group == "class":
-        known = list(table.classes)
-    else:
-        known = [name for name in table.slice_names() if not name.startswith(_CLASS)]
-    for name in known if rule.only is None else [rule.only]:
-        if rule.group == "class":
-            yield f"recall[{name}]", table.only(f"{_CLASS}{name}")
-        else:
-            yield f"accuracy[{name}]", table.only(name)
-    if not known:
-        yield f"accuracy of every {rule.group}", table.only("")
+        return list(table.classes)
+    return [name for name in table.slice_names() if not name.startswith(CLASS)]
 
 
 def _cost_ceiling(rule: Ceiling, cost: float | Sequence[float] | None) -> Decision:
@@ -213,15 +219,6 @@ def _figure(metric: str, table: Predictions, alpha: float) -> tuple[float, float
 def mean_losses(table: Predictions) -> np.ndarray:
     """Return per example, ``float64[examples]``, the mean loss of its answers in nats."""
     return np.bincount(table.clusters, weights=table.losses) / np.bincount(table.clusters)
-
-
-def _scaled(examples: int, value: float, bound: float, rule: Ceiling) -> float:
-    """Return about how many examples would do, 0 for none: bounds shrink with the square root."""
-    gap = rule.threshold - value
-    if gap <= 0 or not math.isfinite(bound):
-        return 0
-    ratio = 1 + stats.norm.isf(1 - POWER) / stats.norm.isf(rule.alpha)
-    return math.ceil(examples * ((bound - value) * ratio / gap) ** 2)
 
 
 def _unmeasured(name: str, threshold: float, table: str, tables: list[str]) -> Decision:

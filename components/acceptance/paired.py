@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import optimize, special, stats
 
-from components.acceptance.proportions import POWER
+from components.acceptance.proportions import POWER, practical
 from schemas.errors import InputError
 
 NUISANCE = 1e-5
@@ -171,9 +171,9 @@ def examples_for_margin(
     """Return about how many examples would show that the difference exceeds the margin.
 
     The observed rates of gains and losses are taken to be true, with half an example added to
-    each so that none is 0. The power is that of the score test by its normal approximation (Nam,
-    Biometrics 53, 1997); a sample that is all but certain of its count is at least as large as
-    what the exact test needs when nothing is discordant.
+    each so that none is 0; the power is that of the score test in large samples (Nam, Biometrics
+    53, 1997), and of McNemar's test at margin 0 at least as many examples as it takes to reject
+    at all.
 
     Returns:
         The number, or None where the measured difference does not exceed the margin.
@@ -192,10 +192,10 @@ def examples_for_margin(
     )
     null = held / math.sqrt(many)
     za, zb = stats.norm.isf(alpha), stats.norm.isf(1 - power)
-    number = math.ceil(((za * null + zb * spread) / gap) ** 2)
-    if margin == 0:  # no sample with fewer discordant examples can reject
-        number = max(number, math.ceil(math.log(alpha) / math.log(0.5) / rate))
-    return number
+    number = float(((za * null + zb * spread) / gap) ** 2)
+    if margin == 0:
+        number = max(number, math.log(alpha) / math.log(0.5) / rate)
+    return practical(number)
 
 
 def critical_gains(

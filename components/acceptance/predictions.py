@@ -32,6 +32,7 @@ ARROW = pa.schema(
 )
 """One row per answer; see `Predictions`."""
 _HEAD = b"beam_refinery.predictions"
+CLASS = "class="
 LEAST_PROBABILITY = 1e-7
 """A smaller probability of the label counts as this one in the loss, as in Keras."""
 
@@ -150,7 +151,7 @@ class Predictions:
             probability=shares[rows, answers],
             label_probability=shares[rows, truth],
             slices=tuple(
-                tuple(sorted({*own[at], f"class={classes[label]}"}))
+                tuple(sorted({*own[at], f"{CLASS}{classes[label]}"}))
                 for at, label in zip(order, truth, strict=True)
             ),
             about=dict(about or {}),
@@ -183,7 +184,13 @@ class Predictions:
 
     def only(self, slice_name: str) -> Predictions:
         """Return the answers to the examples of one slice."""
-        rows = np.flatnonzero([slice_name in names for names in self.slices])
+        return self._rows(np.flatnonzero([slice_name in names for names in self.slices]))
+
+    def of_class(self, name: str) -> Predictions:
+        """Return the answers to the examples whose label is that class."""
+        return self._rows(np.flatnonzero(self.labels == self.classes.index(name)))
+
+    def _rows(self, rows: NDArray[np.int64]) -> Predictions:
         return Predictions(
             classes=self.classes,
             keys=tuple(self.keys[at] for at in rows),

@@ -17,7 +17,7 @@ from scipy import stats
 POWER = 0.8
 """How often a sample of the size that a refusal names would pass, if the measured value is true."""
 MOST = 1_000_000_000
-"""A search for a sample size ends here; beyond it no number is named."""
+"""Beyond so many examples no number is named."""
 
 
 def lower_bound(successes: float, trials: int, alpha: float) -> float:
@@ -86,6 +86,28 @@ def _smallest(enough: Callable[[int], bool]) -> int | None:
         middle = (low + high) // 2
         low, high = (low, middle) if enough(middle) else (middle, high)
     return high
+
+
+def practical(examples: float) -> int | None:
+    """Return a computed number of examples rounded up, None where it is out of reach."""
+    return math.ceil(examples) if examples <= MOST else None
+
+
+def resized(examples: int, width: float, gap: float, alpha: float) -> int | None:
+    """Return about how many examples would show what was measured, where there is no formula.
+
+    The distance of a bound shrinks with the square root of the examples.
+
+    Args:
+        examples: How many there were.
+        width: Distance of the bound from the measured value.
+        gap: Distance of the measured value from the limit; 0 or less: None.
+        alpha: Level of the test, below 0.5.
+    """
+    if gap <= 0:
+        return None
+    ratio = 1 + float(stats.norm.isf(1 - POWER) / stats.norm.isf(alpha))
+    return practical(examples * (width * ratio / gap) ** 2)
 
 
 def quantile_upper_bound(values: ArrayLike, quantile: float, alpha: float) -> float:

@@ -39,7 +39,7 @@ class Floor:
 
     def __post_init__(self) -> None:
         _check(0 < self.threshold < 1, "a floor", "above 0 and below 1", self.threshold)
-        _check(0 < self.alpha < 1, "alpha", "above 0 and below 1", self.alpha)
+        _check(0 < self.alpha < 0.5, "alpha", "above 0 and below 0.5", self.alpha)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +63,7 @@ class Ceiling:
         if self.metric not in valid:
             raise InputError(unknown_name("metric of a ceiling", self.metric, valid))
         _check(self.threshold > 0, "a ceiling", "above 0", self.threshold)
-        _check(0 < self.alpha < 1, "alpha", "above 0 and below 1", self.alpha)
+        _check(0 < self.alpha < 0.5, "alpha", "above 0 and below 0.5", self.alpha)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +94,7 @@ class Comparison:
             raise InputError(unknown_name("metric of a comparison", self.metric, valid))
         if self.metric == "accuracy":
             _check(-1 < self.margin < 1, "a margin", "between -1 and 1", self.margin)
-        _check(0 < self.alpha < 1, "alpha", "above 0 and below 1", self.alpha)
+        _check(0 < self.alpha < 0.5, "alpha", "above 0 and below 0.5", self.alpha)
 
 
 Rule = Floor | Ceiling | Comparison

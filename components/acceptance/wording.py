@@ -24,7 +24,7 @@ def confidence(alpha: float) -> str:
 def needed(examples: int | None, what: str = "examples") -> str:
     """Return how many examples would show what was measured, if it is true."""
     if examples is None:
-        return "no number of examples would show it, as it is the limit itself"
+        return "no practical number of examples would show it, so close to the limit is it"
     return f"about {_round_up(examples):,} {what} would show it {POWER_NOTE}"
 
 
@@ -52,5 +52,5 @@ def _round_up(value: int) -> int:
     """Return the number rounded up to two significant digits."""
     if value < 100:
         return value
-    unit = 10 ** (len(str(value)) - 2)
+    unit = int(10 ** (len(str(value)) - 2))
     return math.ceil(value / unit) * unit

@@ -174,7 +174,7 @@ def test_the_normal_approximation_would_break_alpha_in_small_samples():
     assert chance[likely][exact].sum() <= 0.05
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(tables(), margins, st.sampled_from([0.05, 0.2]))
 def test_lower_bound_is_below_the_estimate_and_agrees_with_the_test(found, margin, alpha):
     p = p_value(found, margin)
@@ -200,9 +200,9 @@ def test_a_sample_of_the_size_named_passes_about_four_times_in_five(found, margi
     size = examples_for_margin(found, margin, 0.05)
     rates = np.array([found.gains, found.losses]) / found.examples
     random = np.random.default_rng(4)
-    drawn = random.multinomial(size, [*rates, 1 - rates.sum()], size=200)
+    drawn = random.multinomial(size, [*rates, 1 - rates.sum()], size=100)
     passed = np.mean([p_value(counts(*one[:2], size), margin) <= 0.05 for one in drawn])
-    assert 0.72 <= passed <= 0.9
+    assert 0.68 <= passed <= 0.93
 
 
 def test_no_size_is_named_where_the_measured_difference_is_not_enough():

@@ -68,7 +68,7 @@ def test_the_bound_exceeds_the_truth_no_more_often_than_alpha(trials, truth):
 def test_a_sum_of_shares_is_bounded_no_less_carefully(alpha):
     """Examples shown in several forms give shares of right answers, not 0 or 1."""
     random = np.random.default_rng(3)
-    rates = random.beta(6, 2, size=(4000, 40))
+    rates = random.beta(6, 2, size=(1500, 40))
     shares = random.binomial(5, rates) / 5
     missed = np.mean([lower_bound(one.sum(), 40, alpha) > 0.75 for one in shares])
     assert missed <= alpha

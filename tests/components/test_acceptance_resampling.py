@@ -71,10 +71,12 @@ def test_a_mean_of_equal_values_is_itself_and_of_few_unbounded():
 def test_the_bound_of_a_skewed_mean_is_too_low_about_as_often_as_alpha(alpha):
     """Differences of losses are skewed: mostly near 0, now and then a confident mistake."""
     random = np.random.default_rng(2)
-    drawn = random.exponential(size=(400, 500)) * random.choice([-1, 1.2], size=(400, 500))
+    drawn = random.exponential(size=(200, 2000)) * random.choice([-1, 1.2], size=(200, 2000))
     missed = np.mean(mean_upper_bounds(drawn, alpha) < 0.1)
-    assert missed <= alpha + 2.5 * math.sqrt(alpha / 500)
-    assert mean_upper_bound(drawn[:, 3], alpha) == pytest.approx(mean_upper_bounds(drawn, alpha)[3])
+    assert missed <= 1.3 * alpha
+    assert mean_upper_bound(drawn[:, 3], alpha) == pytest.approx(
+        mean_upper_bounds(drawn[:, 3:4], alpha)[0]
+    )
 
 
 @pytest.mark.parametrize("slope", [1.0, 0.8])

@@ -78,7 +78,7 @@ def test_rules_survive_json():
         (
             {"floors": {"accuracy": 0.5}, "alpha": 5},
             ("alpha",),
-            "0.0001 to 0.5, not 5.0; 0.05 is usual",
+            "0.0001 to 0.2, not 5.0; 0.05 is usual",
         ),
         (
             {"floors": {"accuracy": 0.5}, "ceilings": {"bytes": 0}},
