@@ -94,6 +94,8 @@ def card_markdown(card: Mapping[str, Any]) -> str:
         for check in decision.get("checks") or []:
             if isinstance(check, Mapping) and "measure" in check:
                 lines.append(f"  - {_check(check)}")
+        for one in decision.get("decisions") or []:
+            lines.append(f"  - {one['name']}: {one['reason']}")
     if not card["evaluation"]:
         lines.append("No gate decided on this model.")
     lines += ["", "Each decision is in `decisions/`, what it rests on in `evidence/`.", ""]

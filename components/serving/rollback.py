@@ -42,7 +42,7 @@ from components.serving.store import (
     version_at,
     version_numbers,
 )
-from components.serving.verify import Recompute, verify_version
+from components.serving.verify import verify_version
 from components.tree import tree_files
 from schemas.errors import FailedError, GateRefusal, InputError
 
@@ -66,7 +66,6 @@ def rollback(
     key: SigningKey | None = None,
     unsigned: bool = False,
     whose: Trust | None = None,
-    recompute: Recompute | None = None,
 ) -> RollbackResult:
     """Make the model of an earlier version live again, and write down why.
 
@@ -78,7 +77,6 @@ def rollback(
         key: What to sign the new version with.
         unsigned: Leave the new version unsigned though the old one is signed.
         whose: Whose signatures count; an unsigned or wrongly signed version is then refused.
-        recompute: See `components.serving.verify.verify_serving`.
 
     Raises:
         InputError: there is no such version, no reason, or no key for a signed one.
@@ -95,15 +93,10 @@ def rollback(
             history = read_history(serving)
             current = current_version(serving)
             target = _target(serving, history, current, to)
-            event = Event(event=REFUSED, time=now(), by=actor(), reason=reason, origin=target)
-            verdict = verify_version(
-                serving, target, history=history, whose=whose, recompute=recompute
-            )
+            verdict = verify_version(serving, target, history=history, whose=whose)
             if verdict.problems:
                 text = f"roll-back to {target} ({reason}): {'; '.join(verdict.problems)}"
-                append_event(
-                    serving, Event(event=REFUSED, time=event.time, by=event.by, reason=text)
-                )
+                append_event(serving, Event(event=REFUSED, time=now(), by=actor(), reason=text))
                 raise GateRefusal(
                     f"version {target} does not verify, so it stays away: "
                     + "; ".join(verdict.problems)

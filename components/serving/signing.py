@@ -235,6 +235,8 @@ def signature_problems(serving: Path, bundle: Bundle, whose: Trust) -> list[str]
         config.verify(serving, path)
         signed = _signed_names(content)
     except Exception as error:
+        if str(error).startswith("Signature mismatch"):  # the files that differ are named already
+            return [f"{name}: signs other contents than those that are there"]
         return [f"{name}: damaged, or not signed by whom it should be ({_words(error)})"]
     expected = {*bundle.files, f"{PROMOTIONS}/{bundle.version}/bundle.json"}
     if signed != expected:

@@ -301,20 +301,24 @@ def remove(path: Path) -> None:
 
 
 def record_refusal(serving: Path, reason: str, about: Mapping[str, Any]) -> None:
-    """Note in the history that a model was not pushed, and why."""
-    with locked(serving):
-        recover(serving)
-        live = live_model(serving)
-        append_event(
-            serving,
-            Event(
-                event=REFUSED,
-                time=now(),
-                by=actor(),
-                reason=reason,
-                about={**about, "live": live.version if live else None},
-            ),
-        )
+    """Note in the history that a model was not pushed, and why.
+
+    Raises:
+        FailedError: it cannot be written.
+    """
+    try:
+        with locked(serving):
+            recover(serving)
+            live = current_version(serving) or None
+            about = {**about, "live": live}
+            append_event(
+                serving,
+                Event(event=REFUSED, time=now(), by=actor(), reason=reason, about=about),
+            )
+    except OSError as error:
+        raise FailedError(
+            f"{serving}: the refusal cannot be written down ({error.strerror or error}): {reason}"
+        ) from error
 
 
 def _sync_tree(folder: Path) -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from components.serving.bundle import (
     DATASET,
-    DECISIONS,
     STAGES,
     Bundle,
     bundle_folder,
@@ -19,6 +18,7 @@ from components.serving.bundle import (
     read_bundle,
     signature_of,
 )
+from components.serving.decisions import decision_problems
 from components.serving.history import (
     HISTORY,
     PROMOTIONS,
@@ -37,10 +37,6 @@ from components.serving.store import (
 from components.tree import TEMPORARY
 from schemas.errors import FailedError, InputError
 from schemas.manifest import dataset_digest, parse_manifest
-from schemas.report import GateDecision
-
-Recompute = Callable[[Path], Sequence[str]]
-"""Takes a bundle's folder, decides again from the evidence, and says what does not agree."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,15 +89,12 @@ class ServingVerdict:
         }
 
 
-def verify_serving(
-    serving: Path, *, whose: Trust | None = None, recompute: Recompute | None = None
-) -> ServingVerdict:
+def verify_serving(serving: Path, *, whose: Trust | None = None) -> ServingVerdict:
     """Verify everything in a serving folder; nothing is written.
 
     Args:
         serving: The folder.
         whose: Whose signatures count; by default they are not checked.
-        recompute: Decides again from the evidence in a bundle.
 
     Raises:
         InputError: it is no serving folder.
@@ -114,10 +107,7 @@ def verify_serving(
     history = read_history(serving)
     current = current_version(serving)
     numbers = version_numbers(serving)
-    versions = tuple(
-        verify_version(serving, one, history=history, whose=whose, recompute=recompute)
-        for one in numbers
-    )
+    versions = tuple(verify_version(serving, one, history=history, whose=whose) for one in numbers)
     problems = [*history.problems, *_pointer_problems(serving, current, numbers, history)]
     notes = [f"{one.name}: left by a crash; the next push removes it"
              for folder in (serving, serving / PROMOTIONS)
@@ -145,7 +135,6 @@ def verify_version(
     *,
     history: History,
     whose: Trust | None = None,
-    recompute: Recompute | None = None,
 ) -> VersionVerdict:
     """Verify one version, see `verify_serving`."""
     whose = whose or Trust()
@@ -162,7 +151,6 @@ def verify_version(
             if not problems:
                 problems += _record_problems(serving, bundle)
                 problems += lineage_problems(folder) + decision_problems(folder)
-                problems += list(recompute(folder)) if recompute else []
         except FailedError as error:
             problems = [str(error)]
     signature = "not checked" if signed else "none"
@@ -206,23 +194,6 @@ def lineage_problems(folder: Path) -> list[str]:
             for role in ("base", "teacher")
             if one.get(role) is not None and one[role] not in made
         ]
-    return problems
-
-
-def decision_problems(folder: Path) -> list[str]:
-    """Decide again from the figures that each decision holds."""
-    problems = []
-    for path in sorted((folder / DECISIONS).glob("*.json")):
-        name = f"{PROMOTIONS}/{folder.name}/{DECISIONS}/{path.name}"
-        value = json.loads(path.read_text("utf-8"))
-        if value.get("blessed") is not True:
-            problems.append(f"{name}: refused, and pushed all the same")
-        try:
-            again = GateDecision.from_json(value)
-        except (KeyError, TypeError):  # of another form; `recompute` knows it
-            continue
-        if again.blessed is not value["blessed"]:
-            problems.append(f"{name}: does not follow from its figures: {'; '.join(again.reasons)}")
     return problems
 
 

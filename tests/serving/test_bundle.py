@@ -4,10 +4,13 @@ import dataclasses
 import json
 import shutil
 
+import numpy as np
 import pytest
 
+from components.acceptance import Evidence, Floor, Predictions, decide, write_evidence
 from components.push import live_model, push
 from components.serving.bundle import Decision, read_bundle
+from components.serving.decisions import judged
 from components.serving.history import read_history
 from components.serving.seals import indented, sealed
 from components.serving.verify import verify_serving
@@ -126,12 +129,44 @@ def test_a_removed_and_an_altered_line_of_the_history_are_named(serving):
     )
 
 
-def test_evidence_can_be_decided_again(serving):
-    def recompute(folder):
-        (path,) = folder.glob("evidence/*/predictions/*.parquet")
-        return [] if path.read_bytes() == b"PAR1" and folder.name == "1" else ["not what it says"]
+@pytest.fixture
+def accepted(tmp_path):
+    """The evidence of an accepted model: 300 answers, 290 of them right."""
+    right = np.arange(300) < 290
+    labels = np.arange(300) % 2
+    answers = np.where(right, labels, 1 - labels)
+    shares = np.where(np.arange(2) == answers[:, None], 0.9, 0.1)
+    keys = [f"test-{one:04d}" for one in range(300)]
+    table = Predictions.of(shares, labels, keys, classes=("zero", "one"))
+    rules, evidence = (Floor(threshold=0.9),), Evidence(tables={"test": table})
+    folder = tmp_path / "accepted"
+    write_evidence(folder, rules, evidence, decide(rules, evidence))
+    return folder
 
-    assert lines(serving, recompute=recompute) == (False, ["not what it says"])
+
+def test_decisions_are_made_again_from_the_predictions(tmp_path, accepted):
+    shown = promotion(tmp_path / "shown", decisions=(judged("acceptance", accepted),))
+    push_text(tmp_path, "first", promotion=shown)
+    serving = tmp_path / "serving"
+    assert lines(serving) == (True, [])
+    assert "floor 0.9000" in (serving / ".promotions/1/card.md").read_text()
+
+    name = ".promotions/1/decisions/01-acceptance.json"
+    value = json.loads((serving / name).read_text())
+    stored = json.loads((accepted / "decisions.json").read_text())
+    stored["rules"][0]["threshold"] = 0.99  # a limit that it does not keep to
+    (accepted / "decisions.json").write_text(json.dumps(stored))
+    with pytest.raises(FailedError, match="does not give the stored decision 'accuracy'"):
+        judged("acceptance", accepted)
+    forged = Decision(record=value, evidence={"predictions": accepted})
+    push_text(tmp_path, "second", promotion=promotion(tmp_path / "shown", decisions=(forged,)))
+    ok, found = lines(serving)
+    assert not ok
+    assert len(found) == 1
+    assert found[0].startswith(name.replace("/1/", "/2/") + ": evidence/01-acceptance/predictions/")
+    bare = Decision(record=value)
+    push_text(tmp_path, "third", promotion=promotion(tmp_path / "shown", decisions=(bare,)))
+    assert "is missing, which it rests on" in lines(serving)[1][-1]
 
 
 @pytest.mark.parametrize(
@@ -190,6 +225,15 @@ def test_a_version_of_an_older_program_stays_and_is_named(serving):
     assert live_model(serving).intact
     assert not push_text(serving.parent, "second").pushed
     assert push_text(serving.parent, "third").version == 3
+
+
+@pytest.mark.parametrize("place", ["2/saved_model.pb", ".promotions/2/card.md"])
+def test_a_live_version_that_is_damaged_is_filled_again_as_the_next_one(serving, place):
+    (serving / place).write_text("?")
+    again = push_text(serving.parent, "second")
+    assert (again.version, again.pushed) == (3, True)
+    assert live_model(serving).intact
+    assert [one.version for one in verify_serving(serving).versions if one.problems] == [2]
 
 
 def test_history_tells_who_when_and_why(serving, monkeypatch):
