@@ -170,13 +170,15 @@ def _verdict(
     measured = f"{_UNIT[rule.metric]} {direction}{beside}"
     limit = f"tolerated loss {wording.number(abs(rule.margin), abs(value))}"
     reached, missed = f"keeps to the {limit}", f"is beyond the {limit}"
-    if rule.margin > 0:
+    if rule.margin == 0:
+        reached, missed = "is a gain", "is no gain"
+    elif rule.margin > 0:
         limit = f"required gain {wording.number(rule.margin, value)}"
         reached, missed = f"reaches the {limit}", f"falls short of the {limit}"
     if shown:
         outcome: Outcome = "passed"
         reason = f"{measured}: at least {least} with {sure}, which {reached}"
-    elif value < rule.margin or (value == rule.margin and rule.margin > 0):
+    elif value < rule.margin or (value == rule.margin and rule.margin >= 0):
         outcome = "failed"
         reason = f"{measured} {missed}"
     else:

@@ -231,9 +231,12 @@ def test_an_equal_model_is_no_gain_and_no_intolerable_loss():
     new, old = pair(40, 40, 2000)
     assert against(new, old, margin=-0.02).passed
     assert against(new, old, margin=0.01).outcome == "failed"
-    assert against(new, old, margin=0.0).outcome == "too_few"
     same = against(new, new, margin=0.0)
-    assert same.outcome == "too_few"
+    assert same.outcome == against(new, old, margin=0.0).outcome == "failed"
+    assert same.reason.endswith("(0 won, 0 lost, p=1) is no gain")
+    little = against(*pair(41, 40, 2000), margin=0.0)
+    assert little.outcome == "too_few"
+    assert "is a gain, but at 95 % confidence only -0.0" in little.reason
     assert same.numbers["mcnemar_one_sided"] == 1
 
 
