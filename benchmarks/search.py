@@ -39,7 +39,7 @@ FIGURES = {
     "front": ("networks", "networks on the common front of all methods"),
     "spent": ("epochs", "training epochs spent"),
 }
-SEEDS = (1, 2, 3)
+SEEDS = (1, 3)
 LOSS = 0.02
 """How far below the dense network's accuracy on eval the floor lies."""
 REFERENCE_LOSS = 0.15

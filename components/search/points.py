@@ -78,16 +78,30 @@ def hypervolume(costs: Sequence[Sequence[float]], reference: Sequence[float]) ->
     return area
 
 
-def promoted(points: Sequence[Point], count: int, floor: float) -> list[int]:
+def promoted(
+    points: Sequence[Point], count: int, target: float, *, always: Sequence[int] = ()
+) -> list[int]:
     """Return the positions of ``count`` points that are worth more training, ascending.
 
     Whole fronts go on, the first ones first. Of the front that does not fit, those go on whose
-    accuracy is nearest to the floor, for there the network that is looked for lies. Ranking by
-    fronts is how Schmucker et al., "Multi-objective Asynchronous Successive Halving" (2021),
-    promote; they break ties by spread, having no floor.
+    accuracy is nearest to the target: now they are there where the network that is looked for is
+    thought to be. Ranking by fronts is how Schmucker et al., "Multi-objective Asynchronous
+    Successive Halving" (2021), promote; they break ties by spread, having no target.
+
+    Args:
+        points: What the networks of a rung reached.
+        count: How many go on.
+        target: The accuracy that is looked for.
+        always: Positions that go on in any case.
     """
+    order = [one for one in nearest(points, target, len(points)) if one not in always]
+    return sorted([*always, *order][:count])
+
+
+def nearest(points: Sequence[Point], target: float, count: int) -> list[int]:
+    """Return the positions of the best points, front by front, nearest to the target first."""
     order = sorted(
         zip(ranks([one.costs for one in points]), range(len(points)), strict=True),
-        key=lambda pair: (pair[0], abs(points[pair[1]].accuracy - floor), pair[1]),
+        key=lambda pair: (pair[0], abs(points[pair[1]].accuracy - target), pair[1]),
     )
-    return sorted(position for _, position in order[:count])
+    return [position for _, position in order[:count]]

@@ -106,17 +106,22 @@ def draw(trial: Any, space: Space) -> Candidate:
     )
 
 
-def spread_ratio(space: Space, number: int) -> float:
-    """Return the ratio of a trial: they cover the range evenly, first coarsely, then finely.
+def spread_ratio(space: Space, number: int, centre: float | None = None) -> float:
+    """Return the ratio of a trial: the first ones cover the range evenly, first coarsely.
 
+    Later ones cover half the range, around the ratio that came nearest to what is looked for.
     Radical inverse in base 2 (van der Corput, 1935): 1/2, 1/4, 3/4, 1/8, ...
     """
+    low, high = space.ratios
+    if centre is not None:
+        number -= STARTUP
+        half = (high - low) / 4
+        low, high = max(low, centre - half), min(high, centre + half)
     part, share, rest = 0.5, 0.0, number + 1
     while rest:
         share += part * (rest % 2)
         rest //= 2
         part /= 2
-    low, high = space.ratios
     return low + share * (high - low)
 
 

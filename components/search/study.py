@@ -15,7 +15,7 @@ import keras
 from filelock import FileLock, Timeout
 
 from components.search.points import Point
-from components.search.space import STARTUP, Candidate, Space, draw, seed_of, spread_ratio
+from components.search.space import STARTUP, Candidate, Space, draw, seed_of
 from schemas.canonical import digest
 from schemas.errors import InputError
 
@@ -45,11 +45,11 @@ class Study:
         self._told = list(study.get_trials(deepcopy=False))
         self._attributes: dict[str, Any] = dict(study.user_attrs)
 
-    def suggest(self, space: Space, number: int, seed: int) -> Suggestion:
+    def suggest(self, space: Space, number: int, seed: int, ratio: float) -> Suggestion:
         """Return what trial ``number`` tries, given the first rung of those before it.
 
-        The share to remove trades accuracy for bytes, so it is spread evenly; the rest is chosen
-        by the tree-structured Parzen estimator for several objectives (Ozaki et al., 2022), which
+        The share to remove trades accuracy for bytes, so it is given; the rest is chosen by the
+        tree-structured Parzen estimator for several objectives (Ozaki et al., 2022), which
         learns from the first rung, that all trials have in common. The first trials, and every
         third later, are drawn at random, as BOHB does (Falkner et al., 2018). Random numbers
         depend on seed and number alone, so that a run that was cut off suggests the same as one
@@ -62,7 +62,7 @@ class Study:
             sampler = optuna.samplers.RandomSampler(seed=own)
         study = optuna.create_study(directions=DIRECTIONS, sampler=sampler)
         study.add_trials(self._told[:number])
-        study.enqueue_trial({"ratio": spread_ratio(space, number)})
+        study.enqueue_trial({"ratio": ratio})
         trial = study.ask()
         candidate = draw(trial, space)
         return Suggestion(

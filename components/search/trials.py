@@ -1,7 +1,6 @@
 """The search itself: try, keep the better share, train it further, and say what is smallest."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -15,17 +14,16 @@ from components.models import model_digest
 from components.prune import channel_graph
 from components.search.halving import Plan, plan
 from components.search.networks import Networks
-from components.search.points import Point, front, promoted
-from components.search.space import Candidate, Space, described, space_of
-from components.search.study import Study, open_study
+from components.search.points import Point, front
+from components.search.space import Candidate, space_of
+from components.search.study import open_study
+from components.search.walk import Progress, Walk
 from components.signals import StoredSignals
 from components.train import Context
 from schemas.canonical import digest, sha256
 from schemas.errors import InputError
 from schemas.stages import SearchConfig, config_settings
 from schemas.validation import validated
-
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,8 +98,8 @@ def smallest(
     ``Split-eval``; the test split is not read. What is decided depends on accuracy, bytes and
     MACs: the latency is measured and reported, but it varies, and so decides nothing. On one kind
     of machine the same arguments give the same trials, whether or not a run was cut off: the
-    folder keeps every finished training, and the next run goes on behind it. Another floor or a
-    larger budget uses what is there.
+    folder keeps every finished training, and the next run goes on behind it. A larger budget uses
+    what is there.
 
     Args:
         model: The trained network to start from; it is left as it is.
@@ -149,12 +147,12 @@ def search(context: Context, config: SearchConfig, folder: str | Path) -> Found:
         pairs_of(sizes, feature_maps(model), config.attention_layers)
     networks = Networks(context, config, spent)
     with open_study(folder, identity(context, config)) as study:
-        run = _Run(study, networks, space, spent, context.seed, context.progress)
+        run = Walk(study, networks, space, spent, context.seed, config.floor, context.progress)
         dense = study.dense
         if dense is None:
             dense = networks.weigh(model)
             study.tell_dense(dense)
-        points = run.rungs(config.floor)
+        points = run.rungs()
         trials = tuple(
             Trial(
                 number=number,
@@ -166,67 +164,6 @@ def search(context: Context, config: SearchConfig, folder: str | Path) -> Found:
             for number, reached in enumerate(points)
         )
     return _found(config, spent, dense, trials)
-
-
-@dataclass
-class _Run:
-    """One walk over the plan; what the study knows already is taken from there."""
-
-    study: Study
-    networks: Networks
-    space: Space
-    plan: Plan
-    seed: int
-    progress: Progress
-    spent: int = field(default=0)
-
-    def rungs(self, floor: float) -> list[list[Point]]:
-        """Return what every trial reached, rung by rung."""
-        points = [[self.first(number)] for number in range(self.plan.networks[0])]
-        running = list(range(len(points)))
-        for rung in range(1, len(self.plan.rungs)):
-            chosen = promoted([points[one][-1] for one in running], self.plan.networks[rung], floor)
-            running = [running[one] for one in chosen]
-            for number in running:
-                points[number].append(self.further(number, rung))
-        return points
-
-    def first(self, number: int) -> Point:
-        """Return what a candidate reaches in the first rung."""
-        point = self.study.known(number, 0)
-        if point is None:
-            suggestion = self.study.suggest(self.space, number, self.seed)
-            model = self.networks.cut(suggestion.candidate, number)
-            point = self.kept(model, number, 0)
-            self.study.tell(number, 0, point, suggestion)
-        self.told(number, 0, point)
-        return point
-
-    def further(self, number: int, rung: int) -> Point:
-        """Return what a candidate reaches in a later rung."""
-        point = self.study.known(number, rung)
-        if point is None:
-            model = self.study.load(number, rung - 1)
-            candidate = self.study.candidate(self.space, number)
-            self.networks.train(model, candidate, number, rung)
-            point = self.kept(model, number, rung)
-            self.study.tell(number, rung, point, None)
-        self.told(number, rung, point)
-        return point
-
-    def kept(self, model: keras.Model, number: int, rung: int) -> Point:
-        point = self.networks.weigh(model)
-        self.study.keep(model, number, rung)
-        return point
-
-    def told(self, number: int, rung: int, point: Point) -> None:
-        self.spent += self.plan.epochs(rung)
-        self.progress(
-            f"trial {number + 1}/{self.plan.networks[0]} rung {rung + 1}/{len(self.plan.rungs)}: "
-            f"{described(self.study.candidate(self.space, number))}: accuracy on eval "
-            f"{point.accuracy:.4f}, {point.bytes:,} bytes, {point.macs:,} MACs; "
-            f"{self.spent} of {self.plan.spent} epochs"
-        )
 
 
 def _found(config: SearchConfig, spent: Plan, dense: Point, trials: tuple[Trial, ...]) -> Found:
@@ -249,11 +186,11 @@ def _by_size(trial: Trial) -> tuple[int, int, float, int]:
 
 
 def identity(context: Context, config: SearchConfig) -> dict[str, Any]:
-    """Return all that decides what a trial comes to: floor and budget only decide which are run."""
+    """Return all that decides what a trial comes to; the budget only decides how many are run."""
     import optuna
 
     settings = config_settings(config)
-    del settings["floor"], settings["budget"]
+    del settings["budget"]
     teacher = context.signals.manifest.digest if context.signals is not None else None
     if context.teacher is not None:
         teacher = model_digest(context.teacher)

@@ -5,8 +5,21 @@ import numpy as np
 import pytest
 
 from components.prune import channel_graph
-from components.search import Candidate, Point, front, hypervolume, plan, promoted, ranks
+from components.search import (
+    Candidate,
+    Found,
+    Point,
+    Trial,
+    front,
+    hypervolume,
+    plan,
+    plot,
+    promoted,
+    ranks,
+    table,
+)
 from components.search.halving import rungs_of
+from components.search.points import nearest
 from components.search.space import (
     Space,
     copies_of,
@@ -16,6 +29,7 @@ from components.search.space import (
     tune_config,
 )
 from components.search.study import Suggestion, open_study
+from components.search.walk import Walk
 from schemas.errors import InputError
 from schemas.stages import SearchConfig
 
@@ -121,11 +135,13 @@ def test_what_goes_on_is_of_the_first_fronts_and_near_the_floor():
         point(0.30, 50),
     ]
 
-    assert promoted(points, 2, floor=0.8) == [1, 3]
-    assert promoted(points, 3, floor=0.8) == [0, 1, 3]  # 0.90 and 0.70 are equally far: the first
-    assert promoted(points, 5, floor=0.8) == [0, 1, 2, 3, 5]
-    assert promoted(points, 6, floor=0.8) == [0, 1, 2, 3, 4, 5]
-    assert promoted(points, 1, floor=0.0) == [5]
+    assert promoted(points, 2, 0.8) == [1, 3]
+    assert promoted(points, 3, 0.8) == [0, 1, 3]  # 0.90 and 0.70 are equally far: the first
+    assert promoted(points, 5, 0.8) == [0, 1, 2, 3, 5]
+    assert promoted(points, 6, 0.8) == [0, 1, 2, 3, 4, 5]
+    assert promoted(points, 1, 0.0) == [5]
+    assert promoted(points, 2, 0.8, always=[4]) == [1, 4]
+    assert nearest(points, 0.7, 3) == [2, 3, 1]
 
 
 def test_shares_cover_the_range_evenly():
@@ -133,6 +149,9 @@ def test_shares_cover_the_range_evenly():
 
     assert shares[:5] == pytest.approx([0.5, 0.3, 0.7, 0.2, 0.6])
     assert np.diff(sorted(shares)) == pytest.approx([0.05] * 14)
+    near = [spread_ratio(SPACE, number, 0.4) for number in range(10, 13)]
+    assert near == pytest.approx([0.4, 0.3, 0.5])
+    assert spread_ratio(SPACE, 10, 0.9) == pytest.approx(0.8)  # between 0.7 and 0.9
 
 
 def test_a_rung_reads_the_copies_after_those_of_the_last_one():
@@ -189,7 +208,7 @@ def suggestions(folder, count, *, values, again=()):
         with open_study(folder, {"a": 1}) as study:
             while len(found) < count:
                 number = len(found)
-                found.append(study.suggest(SPACE, number, 5))
+                found.append(study.suggest(SPACE, number, 5, 0.1 + number / 20))
                 study.tell(number, 0, point(values[number], 1000 - 10 * number), found[-1])
                 assert study.candidate(SPACE, number) == found[-1].candidate
                 if number + 1 in again:
@@ -204,6 +223,7 @@ def test_suggestions_depend_on_seed_and_results_alone(tmp_path):
 
     assert whole == suggestions(tmp_path / "b", 16, values=values, again=[3, 11, 14])
     others = suggestions(tmp_path / "c", 16, values=values[::-1])
+    assert [one.ratio for one in whole] == [0.1 + number / 20 for number in range(16)]
     assert whole[:10] == others[:10]  # drawn at random
     assert whole != others  # learnt
     assert {one.method for one in whole} == {"uniform", "groups"}
@@ -219,3 +239,86 @@ def test_one_process_at_a_time_works_on_a_study(tmp_path):
         pass
     with open_study(tmp_path, {"a": 1}) as study:
         assert study.dense is None
+
+
+class Curve:
+    """Stands for training: a network without a share x reaches 0.8 - 0.4 x, and later 0.1 more."""
+
+    def cut(self, candidate, number):
+        return named(candidate.ratio, 0)
+
+    def train(self, model, candidate, number, rung):
+        model.name = named(candidate.ratio, rung).name
+
+    def weigh(self, model):
+        _, ratio, rung = model.name.split("_")
+        ratio = int(ratio) / 1000
+        return point(0.8 - 0.4 * ratio + 0.1 * int(rung), round(1000 * (1 - ratio)))
+
+
+def named(ratio, rung):
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.name = f"share_{round(1000 * ratio)}_{rung}"
+    return model
+
+
+def test_one_goes_ahead_and_shows_where_to_look(tmp_path):
+    """The floor is met after training by shares below 0.375, which reach 0.65 before it."""
+    lines = []
+    halving = plan(32, epochs=4, rungs=2, reduction=4)
+    assert (halving.rungs, halving.networks) == ((1, 4), (19, 4))
+    with open_study(tmp_path, {"a": 1}) as study:
+        walk = Walk(study, Curve(), SPACE, halving, 1, 0.75, lines.append)
+        points = walk.rungs()
+        shares = [study.candidate(SPACE, number).ratio for number in range(19)]
+
+    # The first ten cover everything; 0.15 comes nearest to the floor and goes ahead.
+    assert shares[walk.scout] == pytest.approx(0.15)
+    assert [line.split(":")[0] for line in lines[9:12]] == [
+        "trial 10/19 rung 1/2",
+        f"trial {walk.scout + 1}/19 rung 2/2",
+        "trial 11/19 rung 1/2",
+    ]
+    assert walk.target(0) == pytest.approx(0.65)
+    assert walk.target(1) == 0.75
+    # Of the first ten 0.35 is nearest to 0.65: all others lie around it.
+    assert all(0.15 <= share <= 0.55 for share in shares[10:])
+    trained = [number for number, reached in enumerate(points) if len(reached) == 2]
+    assert len(trained) == 4
+    assert walk.scout in trained
+    others = [shares[number] for number in trained if number != walk.scout]
+    assert all(abs(share - 0.375) < 0.05 for share in others)
+    assert sum(len(reached) for reached in points) == 23
+    assert lines[-1].endswith("31 of 31 epochs")
+
+
+def test_a_search_that_finds_nothing_says_so(tmp_path):
+    trials = tuple(
+        Trial(
+            number=number,
+            candidate=candidate(),
+            points=(point(0.5 + number / 10, 100 * (1 + number)),),
+            epochs=1,
+            path=tmp_path,
+        )
+        for number in range(2)
+    )
+    halving = plan(2, epochs=1, rungs=1, reduction=2)
+    found = Found(
+        floor=0.9,
+        budget=2,
+        plan=halving,
+        dense=point(0.8, 1000),
+        trials=trials,
+        front=trials,
+        smallest=None,
+    )
+
+    assert table(found).splitlines()[2:] == [
+        "| 0 | global 50%, l1, labels | 1 | 50.00% | 100 | 1 | 1.000 |",
+        "| 1 | global 50%, l1, labels | 1 | 60.00% | 200 | 1 | 1.000 |",
+        "| dense |  |  | 80.00% | 1,000 | 1 | 1.000 |",
+        "",
+        "No network of 2 reaches an accuracy of 90.00%; the best comes to 60.00% with 200 bytes.",
+    ]
+    assert plot(found, others={"uniform": [found.dense]}, title="a")[:4] == b"\x89PNG"

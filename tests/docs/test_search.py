@@ -29,6 +29,6 @@ def test_the_recipe_is_valid_and_its_budget_is_as_told():
     )
     config = refresh.for_profile("full").stage("small").config
 
-    assert (config.rungs, config.reduction, config.shift) == (3, 2, 0.25)
-    told = plan(64, epochs=config.epochs, rungs=config.rungs, reduction=config.reduction)
-    assert (told.rungs, told.networks, told.spent) == ((2, 4, 8), (16, 8, 4), 64)
+    assert (config.rungs, config.reduction, config.shift) == (2, 4, 0.25)
+    told = plan(config.budget, epochs=config.epochs, rungs=config.rungs, reduction=config.reduction)
+    assert (told.rungs, told.networks, config.budget - told.spent) == ((2, 8), (27, 7), 0)
