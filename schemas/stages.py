@@ -433,8 +433,8 @@ class SearchConfig(Teachable):
     floor: Fraction
     budget: Positive
     epochs: Annotated[int, Field(ge=1, le=10_000)] = 8
-    rungs: Positive = 3
-    reduction: Annotated[int, Field(ge=2)] = 2
+    rungs: Positive = 2
+    reduction: Annotated[int, Field(ge=2)] = 4
     methods: Annotated[
         tuple[Literal["uniform", "groups", "global", "iterative"], ...], Field(min_length=1)
     ] = ("uniform", "groups", "global", "iterative")
