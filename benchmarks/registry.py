@@ -24,6 +24,7 @@ BENCHMARKS = {
     "text_ops": "reviews/s of each text op and policy, and against other libraries",
     "training_input": "examples/s of augmented training batches, and against Keras' ways",
     "transfer": "accuracy on new classes, from few examples: fine-tuning against from scratch",
+    "widths": "accuracy, bytes and latency of one export that holds several widths",
 }
 """Module name to one line for listings."""
 
