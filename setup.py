@@ -24,6 +24,7 @@ LIGHT = [
     "pydantic>=2.9,<3",
     "PyYAML>=6.0.2,<7",
     "scikit-learn>=1.5,<2",
+    "scipy>=1.11,<2",
     "tensorflow-datasets>=4.9.9,<5",
     "tensorflow-metadata>=1.17,<2",
 ]
