@@ -315,7 +315,9 @@ def _picture(found: Found, networks: Mapping[str, Sequence[Network]]) -> bytes:
     from components.search import plot
 
     others = {name: [one.point for one in networks[name]] for name in METHODS if name != SEARCH}
-    title = f"search against uniform pruning, {found.spent} training epochs each, seed {SEEDS[0]}"
+    title = (
+        f"search against uniform pruning, at most {found.budget} training epochs, seed {SEEDS[0]}"
+    )
     return plot(found, others=others, title=title)
 
 
