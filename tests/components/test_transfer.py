@@ -165,7 +165,7 @@ def test_factors_by_hand():
 def test_without_options_a_finetuning_is_the_plain_training_to_the_byte(small, data):
     """One loop serves all: freezing nothing and slowing nothing leaves no trace."""
     plain, tuned = copy_of(small), copy_of(small)
-    config = FinetuneConfig(epochs=2, **PLAIN)
+    config = FinetuneConfig(epochs=1, **PLAIN)
     fit(plain, context_of(data, None), config, label_loss(config.label_smoothing))
     finetune.run(context_of(data, tuned), config)
     assert model_digest(plain) == model_digest(tuned) != model_digest(small)
@@ -189,7 +189,8 @@ def test_few_shot_beats_chance_and_repeats(model, data, head):
     found = few_shot(model, data, 5, 2, head=head, config=config)
     assert len(found.accuracies) == 2
     assert found.mean > 0.2
-    assert found == few_shot(model, data, 5, 2, head=head, config=config)
+    again = few_shot(model, data, 5, 1, head=head, config=config)
+    assert again.accuracies == found.accuracies[:1]
 
 
 def test_forgetting_is_refused(small, data, digits_dir):
