@@ -2,6 +2,7 @@
 
 import pytest
 
+from components.serving.verify import verify_serving
 from pipelines.dataset.materialize import materialize
 from pipelines.dataset.plan import make_plan
 from schemas.teaching import SIGNALS
@@ -24,6 +25,8 @@ STAGES = [
 def test_answers_are_a_node_and_are_cached(tmp_path):
     outcome = materialize(make_plan(recipe(), str(tmp_path / "data")))
     first = refresh(outcome.path, tmp_path / "root", stages=STAGES)
+    verdict = verify_serving(tmp_path / "root" / "digits-smoke" / "serving")
+    assert verdict.ok, verdict  # answers are one of the stages that the student comes from
     rows = {row.name: row for row in first.report.stages}
     assert first.status == "pushed"
     assert rows["answers"].accuracy == rows["teacher"].accuracy
