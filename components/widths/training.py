@@ -2,8 +2,8 @@
 
 Sandwich rule and in-place distillation of Yu and Huang (2019): every step trains the widest, the
 narrowest and the widths between; the widest learns from labels or a teacher, the others from what
-the widest answers in the same step. Here they look at the labels as well, which helps short
-trainings, where the widest still has to learn itself.
+the widest answers in the same step. Here they look at the labels as well: in short trainings the
+widest still has to learn itself.
 """
 
 from collections.abc import Callable
