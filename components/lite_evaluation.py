@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
-import numpy as np
 
 from components.artifact import shipped_folder
 
@@ -60,25 +59,13 @@ class Predict(beam.DoFn):
 
     def setup(self) -> None:
         """Load the model and what says how its examples are stored."""
-        from components.lite import LiteModel
+        from components.shipped import open_shipped
         from components.stages import load_report
         from schemas.features import ExampleSchema
 
-        self._model = LiteModel.load(self._folder)
-        self._schema = ExampleSchema.from_json(load_report(Path(self._folder).parent)["schema"])
+        schema = ExampleSchema.from_json(load_report(Path(self._folder).parent)["schema"])
+        self._model = open_shipped(self._folder, artifact=ARTIFACT, schema=schema)
 
     def process(self, extracts: dict[str, Any]) -> Any:
         """Yield the batch with its predictions ``float32[N, classes]``."""
-        logits = self._model.logits(self._inputs(extracts["input"])).astype(np.float64)
-        shares = np.exp(logits - logits.max(axis=1, keepdims=True))
-        yield {**extracts, "predictions": shares / shares.sum(axis=1, keepdims=True)}
-
-    def _inputs(self, records: np.ndarray) -> np.ndarray:
-        import tensorflow as tf
-
-        from components.data import inputs_of
-
-        values = inputs_of(tf.constant(list(records), tf.string), self._schema).numpy()
-        if self._schema.modality == "text":
-            return self._model.ids([value.decode() for value in values])
-        return values
+        yield {**extracts, "predictions": self._model.probabilities(list(extracts["input"]))}

@@ -68,6 +68,7 @@ LIGHT_COMPONENTS = (
     "components.promotion",
     "components.push",
     "components.serving.*",
+    "components.shipped",
     "components.evidence",
     "components.tree",
 )
