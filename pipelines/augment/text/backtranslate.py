@@ -11,6 +11,7 @@ import json
 import os
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -63,20 +64,64 @@ def back_translate(
     edited = list(documents)
     edits = np.zeros(len(documents), dtype=np.int64)
     rows = [row for row in np.flatnonzero(apply).tolist() if len(documents[row]) > 1]
-    parts = [split_sentences(documents[row]) for row in rows]
+    trips = round_trips(
+        [documents[row] for row in rows],
+        engine=engine,
+        forward=forward,
+        backward=backward,
+        protect_names=protect_names,
+    )
+    for row, trip in zip(rows, trips, strict=True):
+        edits[row] = sum(one is not None for one in trip.after)
+        if edits[row]:
+            pairs = zip(trip.before, trip.after, strict=True)
+            edited[row] = join_sentences(trip.gaps, [new or old for old, new in pairs])
+    return edited, edits
+
+
+@dataclass(frozen=True)
+class RoundTrip:
+    """A document there and back.
+
+    Attributes:
+        gaps: What stands around its n sentences, n + 1 (see ``join_sentences``).
+        before: The sentences.
+        after: Each as it came back, or None where it is to stay as it was.
+    """
+
+    gaps: list[str]
+    before: list[Sentence]
+    after: list[Sentence | None]
+
+
+def round_trips(
+    documents: Sequence[Tokens],
+    *,
+    engine: str,
+    forward: str,
+    backward: str,
+    protect_names: bool = True,
+) -> list[RoundTrip]:
+    """Translate documents with a word or more into another language and back.
+
+    Settings: see ``engines``. Translations are kept on disk.
+
+    Raises:
+        InputError: The engine is not installed.
+    """
+    parts = [split_sentences(document) for document in documents]
     spoken = [[_text(sentence) for sentence in found] for _, found in parts]
     translated = _cached_round_trips(_engine(engine, forward, backward), spoken)
-    for row, (gaps, found), before, after in zip(rows, parts, spoken, translated, strict=True):
-        result = list(found)
-        for place, (old, plain) in enumerate(zip(before, after, strict=False)):
+    trips = []
+    for (gaps, found), before, made in zip(parts, spoken, translated, strict=True):
+        after: list[Sentence | None] = [None] * len(found)
+        for place, (old, plain) in enumerate(zip(before, made, strict=False)):
             new = plain[:1].upper() + plain[1:] if old[:1].isupper() else plain
             if new != old and is_faithful(old, new, protect_names=protect_names):
                 first, *body, last = tokenize(new)
-                result[place] = Sentence(first, tuple(body), last)
-                edits[row] += 1
-        if edits[row]:
-            edited[row] = join_sentences(gaps, result)
-    return edited, edits
+                after[place] = Sentence(first, tuple(body), last)
+        trips.append(RoundTrip(gaps, found, after))
+    return trips
 
 
 def is_faithful(old: str, new: str, *, protect_names: bool = True) -> bool:
