@@ -65,6 +65,7 @@ def push(
     promotion: Promotion | None = None,
     key: SigningKey | None = None,
     keep: int | None = None,
+    instead_of: int | None = None,
 ) -> PushResult:
     """Make ``model`` the live version of ``serving``.
 
@@ -81,11 +82,14 @@ def push(
         promotion: What goes into the version's bundle.
         key: What to sign version and bundle with; None leaves them unsigned.
         keep: How many versions stay; None: all. See `components.serving.store.retire`.
+        instead_of: The version that must be live, 0 where none: the one that the model was
+            compared with. None: whatever is live.
 
     Raises:
         FailedError: ``model`` holds something else than plain files and folders, or a decision of
             ``promotion`` is a refusal.
-        GateRefusal: this very model was rolled back, and nobody made it live again since.
+        GateRefusal: this very model was rolled back, and nobody made it live again since; or
+            another version went live than the one it was compared with.
         OSError: the disk is full or refuses; the old version stays live.
     """
     digest = tree_digest(model, leave_out=NOT_THE_MODEL)
@@ -96,6 +100,12 @@ def push(
         live = live_model(serving)
         fresh = live is None or live.identity != identity or not live.intact
         if fresh:
+            current = current_version(serving)
+            if instead_of is not None and current != instead_of:
+                raise GateRefusal(
+                    f"this model was compared with version {instead_of or 'none'}, and version "
+                    f"{current or 'none'} is live by now: run the refresh again"
+                )
             undone = rolled_back(serving, identity)
             if undone is not None:
                 raise GateRefusal(
@@ -110,7 +120,7 @@ def push(
                 reason=promotion.reason,
                 version=next_version(serving),
                 digest=digest,
-                replaced=current_version(serving) or None,
+                replaced=current or None,
                 about=dict(promotion.about),
             )
             publish(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 EXIT_DONE = 0
 EXIT_FAILED = 1
@@ -51,9 +52,18 @@ class FailedError(RefineryError):
 
 
 class GateRefusal(RefineryError):
-    """A gate refused to go on or to push (exit status 3)."""
+    """A gate refused to go on or to push (exit status 3).
+
+    Attributes:
+        decision: What the gate decided (`schemas.report.GateDecision`), where it says more than
+            the message.
+    """
 
     exit_code = EXIT_REFUSED
+
+    def __init__(self, message: str, *, decision: Any = None) -> None:
+        super().__init__(message)
+        self.decision = decision
 
 
 def _rebuild_input_error(message: str, path: tuple[str | int, ...]) -> InputError:

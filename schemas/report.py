@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 
@@ -135,28 +135,74 @@ class Check:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Finding:
+    """What one test of a gate found, with its confidence; see `components.acceptance`.
+
+    Attributes:
+        name: Of what, e.g. ``accuracy``, ``recall[cat]``, ``accuracy against live``.
+        outcome: ``passed``, or why not, e.g. ``too_few``.
+        passed: Whether it lets the candidate go live.
+        reason: One line for people.
+        value: What was measured, or None.
+        bound: Its confidence bound, or None.
+        threshold: What the bound is held against, or None.
+        numbers: What else it rests on, such as McNemar's table.
+    """
+
+    name: str
+    outcome: str
+    passed: bool
+    reason: str
+    value: float | None = None
+    bound: float | None = None
+    threshold: float | None = None
+    numbers: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartRow:
+    """The accuracy on one part of the test split, or on one kind of corruption.
+
+    Attributes:
+        name: E.g. ``class=cat``, ``brightness=low``, ``unseen_corruptions/fog``.
+        examples: How many examples; of corrupted ones the originals.
+        accuracy: Share of right answers, 0 to 1.
+        bound: Its lower confidence bound.
+    """
+
+    name: str
+    examples: int
+    accuracy: float
+    bound: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class GateDecision:
     """What one gate decided, with everything it looked at.
 
     Attributes:
-        gate: ``"data"``, ``"forgetting"``, ``"accuracy"`` or ``"size"``.
+        gate: ``"data"``, ``"forgetting"``, ``"accuracy"``, ``"size"`` or ``"push"``.
         checks: The measured values beside their limits.
+        findings: What statistical tests found.
         problems: Reasons to refuse that are no measured value, e.g. anomalies of the data.
     """
 
     gate: str
     checks: tuple[Check, ...] = ()
+    findings: tuple[Finding, ...] = ()
     problems: tuple[str, ...] = ()
 
     @property
     def blessed(self) -> bool:
-        """Whether every check passed and there is no problem."""
-        return not self.problems and all(check.passed for check in self.checks)
+        """Whether every check and every test passed and there is no problem."""
+        passed = [one.passed for one in (*self.checks, *self.findings)]
+        return not self.problems and all(passed)
 
     @property
     def reasons(self) -> tuple[str, ...]:
         """Every threshold missed and every problem; empty exactly when blessed."""
         missed = tuple(check.describe() for check in self.checks if not check.passed)
+        missed += tuple(one.reason for one in self.findings if not one.passed)
         return missed + self.problems
 
     def to_json(self) -> dict[str, Any]:
@@ -166,6 +212,7 @@ class GateDecision:
             "gate": self.gate,
             "blessed": self.blessed,
             "checks": checks,
+            "findings": [dataclasses.asdict(one) for one in self.findings],
             "problems": list(self.problems),
         }
 
@@ -176,6 +223,7 @@ class GateDecision:
         return cls(
             gate=data["gate"],
             checks=tuple(Check(**{name: one[name] for name in fields}) for one in data["checks"]),
+            findings=tuple(Finding(**one) for one in data.get("findings", ())),
             problems=tuple(data["problems"]),
         )
 
@@ -245,6 +293,11 @@ class RefreshReport:
         seconds: Wall time of the run.
         stages: One row per model stage that finished.
         decisions: What each gate decided, in order.
+        slices: The accuracy of every slice of the test split; empty where it was not answered.
+        corruptions: The accuracy on corrupted test examples, by families seen and unseen in
+            training; empty where the recipe asks for none.
+        test_uses: How many candidates this test split has judged under this root, this one
+            included; the more, the less its verdicts are worth.
         push: Where the model is served, or None when it was refused.
         nodes: Every node that was reached, in order.
         error: Why it failed, or None.
@@ -261,6 +314,9 @@ class RefreshReport:
     decisions: tuple[GateDecision, ...]
     push: PushRow | None
     nodes: tuple[NodeRow, ...]
+    slices: tuple[PartRow, ...] = ()
+    corruptions: tuple[PartRow, ...] = ()
+    test_uses: int = 0
     error: str | None = None
 
     @property

@@ -8,7 +8,15 @@ from components.acceptance.evidence import Evidence, LiveEvidence
 from components.acceptance.judge import decide
 from components.acceptance.predictions import Predictions, read_predictions, write_predictions
 from components.acceptance.records import read_evidence, recompute, write_evidence
-from components.acceptance.rules import Ceiling, Comparison, Floor, Rule, rules_of
+from components.acceptance.rules import (
+    Ceiling,
+    Comparison,
+    Floor,
+    Rule,
+    answer_rules,
+    cost_rules,
+    rules_of,
+)
 
 __all__ = [
     "Ceiling",
@@ -21,6 +29,8 @@ __all__ = [
     "Rule",
     "accepted",
     "agree",
+    "answer_rules",
+    "cost_rules",
     "decide",
     "read_evidence",
     "read_predictions",

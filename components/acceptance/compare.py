@@ -37,6 +37,9 @@ def compare(rule: Comparison, evidence: Evidence, *, floors: bool) -> Decision:
     where = "" if rule.table == TEST else f" on {rule.table}"
     name = f"{rule.metric} against live{where}"
     live = evidence.live
+    if live.state == "itself":
+        reason = f"{name}: the live model is this very model"
+        return Decision(name=name, outcome="itself", threshold=rule.margin, reason=reason)
     if live.state == "first_run":
         return _without(
             name, rule, rule.on_first_run, "no_live_model", "nothing is live yet", floors

@@ -11,6 +11,7 @@ from typing import Any, Literal
 Outcome = Literal[
     "passed",
     "left_to_floors",
+    "itself",
     "failed",
     "too_few",
     "not_measured",
@@ -18,7 +19,7 @@ Outcome = Literal[
     "incompatible",
     "no_rule",
 ]
-PASSING = ("passed", "left_to_floors")
+PASSING = ("passed", "left_to_floors", "itself")
 _CLOSE = 1e-6
 
 
@@ -29,9 +30,10 @@ class Decision:
     Attributes:
         name: Of what, e.g. ``accuracy``, ``recall[cat]``, ``accuracy against live``.
         outcome: ``passed``; ``left_to_floors`` (nothing to compare with, and the rule says that
-            the floors decide); ``failed`` (the measured value itself breaks the rule); ``too_few``
-            (it keeps to the rule, but so few examples do not show it); ``not_measured``,
-            ``no_live_model``, ``incompatible``, ``no_rule``: nothing to decide on.
+            the floors decide); ``itself`` (the live model is the candidate); ``failed`` (the
+            measured value itself breaks the rule); ``too_few`` (it keeps to the rule, but so few
+            examples do not show it); ``not_measured``, ``no_live_model``, ``incompatible``,
+            ``no_rule``: nothing to decide on.
         value: What was measured, or None.
         bound: Its confidence bound on the side that counts, or None where there is none.
         threshold: What the bound is held against, or None.

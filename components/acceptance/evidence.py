@@ -10,7 +10,7 @@ from typing import Literal
 from components.acceptance.predictions import Predictions
 from schemas.errors import InputError
 
-LiveState = Literal["present", "first_run", "missing", "incompatible"]
+LiveState = Literal["present", "itself", "first_run", "missing", "incompatible"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,8 +18,9 @@ class LiveEvidence:
     """The live model's side.
 
     Attributes:
-        state: ``present``; ``first_run``: nothing was ever live; ``missing``: something is, and it
-            cannot be read or scored; ``incompatible``: it takes other inputs or has other classes.
+        state: ``present``; ``itself``: the candidate is what is live; ``first_run``: nothing was
+            ever live; ``missing``: something is, and it cannot be read or scored;
+            ``incompatible``: it takes other inputs or has other classes.
         tables: Its predictions by the names of the candidate's tables; empty unless present.
         why: Why it is missing or incompatible.
     """

@@ -21,8 +21,9 @@ from components.acceptance.rules import Ceiling, Comparison, Floor, Rule
 def decide(rules: Sequence[Rule], evidence: Evidence) -> tuple[Decision, ...]:
     """Return one decision per test, in the order of the rules; `accepted` sums them up.
 
-    A rule about every class or slice gives a decision for each. Rules that no model could fail by
-    answering wrongly (none at all, ceilings of costs alone) give one more, a refusal.
+    A rule about every class or slice gives a decision for each. Where there are predictions, rules
+    that no model could fail by answering wrongly (none at all, ceilings of costs alone) give one
+    more, a refusal.
 
     Args:
         rules: What must hold.
@@ -32,7 +33,8 @@ def decide(rules: Sequence[Rule], evidence: Evidence) -> tuple[Decision, ...]:
 
 
 def _decisions(rules: Sequence[Rule], evidence: Evidence) -> Iterator[Decision]:
-    if not any(isinstance(rule, Floor | Comparison) for rule in rules):
+    about_answers = any(isinstance(rule, Floor | Comparison) for rule in rules)
+    if not about_answers and (evidence.tables or not rules):
         yield Decision(name="accuracy", outcome="no_rule", reason=wording.no_rule(len(rules)))
     floors = any(isinstance(rule, Floor) for rule in rules)
     for rule in rules:

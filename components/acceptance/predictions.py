@@ -190,6 +190,10 @@ class Predictions:
         """Return the answers to the examples whose label is that class."""
         return self._rows(np.flatnonzero(self.labels == self.classes.index(name)))
 
+    def of_family(self, name: str) -> Predictions:
+        """Return the answers to the forms that a family of corruptions gave the examples."""
+        return self._rows(np.flatnonzero([one.split("/")[0] == name for one in self.variants]))
+
     def _rows(self, rows: NDArray[np.int64]) -> Predictions:
         return Predictions(
             classes=self.classes,

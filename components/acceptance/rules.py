@@ -14,8 +14,11 @@ TEST = "test"
 ROBUST = "unseen_corruptions"
 """Names of the tables that the floors of a recipe look at."""
 
-COSTS = ("bytes", "parameters", "memory_bytes", "latency_p95_ms")
+COSTS = ("bytes", "parameters", "memory_bytes", "latency_p95_ms", "golden_difference")
 """What a ceiling takes from the evidence as measured; other ceilings are of predictions."""
+
+GOLDEN_TOLERANCE = 1e-4
+"""The most that a probability may differ between the process that evaluates and a fresh one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +102,21 @@ class Comparison:
 
 Rule = Floor | Ceiling | Comparison
 _KINDS = {"floor": Floor, "ceiling": Ceiling, "comparison": Comparison}
+
+
+def answer_rules(gates: Gates) -> tuple[Rule, ...]:
+    """Return those of `rules_of` that predictions decide: the accuracy gate."""
+    return tuple(one for one in rules_of(gates) if not _of_costs(one))
+
+
+def cost_rules(gates: Gates) -> tuple[Rule, ...]:
+    """Return those of `rules_of` that costs decide, and one of golden requests: the size gate."""
+    golden = Ceiling(metric="golden_difference", threshold=GOLDEN_TOLERANCE, alpha=gates.alpha)
+    return (*(one for one in rules_of(gates) if _of_costs(one)), golden)
+
+
+def _of_costs(rule: Rule) -> bool:
+    return isinstance(rule, Ceiling) and rule.metric in COSTS
 
 
 def rules_of(gates: Gates) -> tuple[Rule, ...]:

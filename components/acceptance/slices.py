@@ -6,7 +6,7 @@ the examples given, by rank of exact integers, so equal test splits have equal s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,14 +18,14 @@ _LUMA = np.array([299, 587, 114])  # ITU-R BT.601, thousandths
 _THIRDS = ("low", "middle", "high")
 
 
-def image_slices(images: Sequence[NDArray[np.uint8]]) -> Slices:
+def image_slices(images: Iterable[NDArray[np.uint8]]) -> Slices:
     """Return thirds of brightness and of contrast, e.g. ``("brightness=low", "contrast=high")``.
 
     Brightness is the mean luma, contrast its standard deviation (Peli, "Contrast in complex
     images", JOSA A 7, 1990).
 
     Args:
-        images: ``uint8[H, W, 1 or 3]`` each; sizes may differ.
+        images: ``uint8[H, W, 1 or 3]`` each; sizes may differ. Read once, one by one.
     """
     statistics = np.array([_luma_statistics(image) for image in images]).reshape(-1, 2)
     return _named({"brightness": statistics[:, 0], "contrast": statistics[:, 1]})

@@ -96,11 +96,27 @@ def card_markdown(card: Mapping[str, Any]) -> str:
                 lines.append(f"  - {_check(check)}")
         for one in decision.get("decisions") or []:
             lines.append(f"  - {one['name']}: {one['reason']}")
+        for name in ("slices", "corruptions"):
+            lines += _parts(name, decision.get(name) or [])
     if not card["evaluation"]:
         lines.append("No gate decided on this model.")
     lines += ["", "Each decision is in `decisions/`, what it rests on in `evidence/`.", ""]
     lines += ["## Made by", "", *(_listed(card["made_by"]) or ["Not recorded."]), ""]
     return "\n".join(lines)
+
+
+def _parts(name: str, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    if not rows:
+        return []
+    head = [f"- {name}:", "", "| part | examples | accuracy | at least |", "|---|---:|---:|---:|"]
+    return [
+        *head,
+        *(
+            f"| {one['name']} | {one['examples']:,} | {one['accuracy']:.4f} | {one['bound']:.4f} |"
+            for one in rows
+        ),
+        "",
+    ]
 
 
 def _check(check: Mapping[str, Any]) -> str:

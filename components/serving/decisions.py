@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from components.acceptance.decisions import accepted
-from components.acceptance.records import RECORD, recompute
+from components.acceptance.records import RECORD, read_evidence, recompute
+from components.acceptance.summary import alpha_of, parts
 from components.serving.bundle import DECISIONS, EVIDENCE, Decision
 from components.serving.history import PROMOTIONS
 from schemas.errors import FailedError, RefineryError
@@ -15,21 +18,30 @@ from schemas.report import GateDecision
 PREDICTIONS = "predictions"
 
 
-def judged(gate: str, folder: Path) -> Decision:
+def judged(gate: str, folder: Path, beside: Mapping[str, Path] | None = None) -> Decision:
     """Return the decision of a gate from a folder that `components.acceptance` wrote.
 
     It is computed again here: what goes into a bundle follows from what lies beside it.
 
+    Args:
+        gate: Its name.
+        folder: Evidence and decisions.
+        beside: Further evidence by name.
+
     Raises:
         FailedError: the evidence was changed, or does not give the stored decisions.
     """
+    rules, evidence, _ = read_evidence(folder)
     decisions = recompute(folder)
+    slices, corruptions = parts(evidence.tables, alpha_of(rules))
     record = {
         "gate": gate,
         "blessed": accepted(decisions),
         "decisions": [one.to_json() for one in decisions],
+        "slices": [dataclasses.asdict(one) for one in slices],
+        "corruptions": [dataclasses.asdict(one) for one in corruptions],
     }
-    return Decision(record=record, evidence={PREDICTIONS: folder})
+    return Decision(record=record, evidence={PREDICTIONS: folder, **(beside or {})})
 
 
 def decision_problems(folder: Path) -> list[str]:

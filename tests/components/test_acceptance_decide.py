@@ -366,9 +366,13 @@ def test_no_rule_is_a_refusal():
     decision = only([], share(5, 5))
     assert decision.outcome == "no_rule"
     assert "no threshold is set" in decision.reason
-    found = decide([Ceiling(metric="bytes", threshold=9)], Evidence(tables={}, costs={"bytes": 1}))
+    costs = {"bytes": 1}
+    ceiling = [Ceiling(metric="bytes", threshold=9)]
+    found = decide(ceiling, Evidence(tables={"test": share(5, 5)}, costs=costs))
     assert [one.passed for one in found] == [False, True]
     assert "ceilings alone are set" in found[0].reason
+    assert accepted(decide(ceiling, Evidence(tables={}, costs=costs))), "no answers to judge"
+    assert not accepted(decide([], Evidence(tables={}, costs=costs)))
     assert not accepted([])
     assert not accepted(found)
 
