@@ -1,6 +1,7 @@
 """Imports point one way, and heavy libraries are loaded only where they are needed.
 
 ``schemas`` <- ``pipelines.augment`` <- ``pipelines.dataset`` <- ``beam_runner``
+``pipelines.dataset``, ``components.acceptance.slices`` <- ``pipelines.probes`` <- ``pipelines.refresh``
 ``schemas`` <- ``components`` <- ``pipelines.refresh`` <- ``beam_runner``
 """
 
@@ -22,6 +23,15 @@ MAY_IMPORT = {
     "pipelines.dataset": ("schemas", "pipelines.augment", "pipelines.dataset", "pipelines.quiet"),
     "pipelines.online": ("schemas", "pipelines.augment", "pipelines.dataset", "pipelines.online"),
     "pipelines.refresh": ("schemas", "components", "pipelines"),
+    # What is written here, components only read; both divide a test split into the same slices.
+    "pipelines.probes": (
+        "schemas",
+        "pipelines.augment",
+        "pipelines.dataset",
+        "pipelines.probes",
+        "pipelines.code_version",
+        "components.acceptance.slices",
+    ),
     # A network scores and Beam spreads the work, so this one stands above both rooms.
     "pipelines.signals": ("schemas", "components", "pipelines.dataset"),
     "components": ("schemas", "components"),
@@ -52,7 +62,7 @@ HEAVY = {
     "tensorflow_model_analysis": ((), ("components.evidence", "components.lite_evaluation")),
     "ai_edge_litert": (("components.lite",), ()),
     "ml_metadata": ((), ("pipelines.refresh", "pipelines.refresh_store")),
-    "cv2": (("pipelines.augment.*",), ("pipelines.dataset.*",)),
+    "cv2": (("pipelines.augment.*", "pipelines.probes.*"), ("pipelines.dataset.*",)),
     "nltk": ((), ("pipelines.augment.text.*",)),
     "sklearn": (("components.ngrams",), ("pipelines.dataset.sources.digits",)),
     "optuna": ((), ("components.search.study", "components.search.trials")),
@@ -64,7 +74,9 @@ HEAVY = {
 LIGHT_COMPONENTS = (
     "components.acceptance.*",
     "components.artifact",
+    "components.data_checks.*",
     "components.gate",
+    "components.probes",
     "components.promotion",
     "components.push",
     "components.serving.*",
