@@ -76,6 +76,7 @@ LIGHT_COMPONENTS = (
     "components.artifact",
     "components.data_checks.*",
     "components.gate",
+    "components.infra.*",
     "components.probes",
     "components.promotion",
     "components.push",

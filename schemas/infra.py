@@ -1,0 +1,46 @@
+"""What the infra check measured of an exported model in a process of its own."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class InfraReport:
+    """How what ships loads and answers, on one thread of one process. See ``docs/infra.md``.
+
+    Attributes:
+        golden_difference: The largest absolute difference of a probability to that of the
+            evaluation, over all golden requests, asked in one batch and some of them singly.
+        requests: Number of golden requests.
+        load_seconds: Wall-clock time that loading the model took.
+        latency_ms: Wall-clock time of every timed request of one example, in milliseconds, in the
+            order in which they were made.
+        memory_bytes: How much the resident set grew from before the model was loaded, with its
+            runtime there already, to its peak; None where it was not measured.
+        process_bytes: Peak of the resident set of the whole process, or None.
+        unmeasured: What is missing from the figures above, and why.
+    """
+
+    golden_difference: float
+    requests: int
+    load_seconds: float
+    latency_ms: tuple[float, ...]
+    memory_bytes: int | None = None
+    process_bytes: int | None = None
+    unmeasured: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        data = dataclasses.asdict(self)
+        lists = {name: list(data[name]) for name in ("latency_ms", "unmeasured")}
+        return {**data, **lists}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> InfraReport:
+        """Read what `to_json` wrote."""
+        tuples = {name: tuple(data[name]) for name in ("latency_ms", "unmeasured")}
+        return cls(**{**data, **tuples})
