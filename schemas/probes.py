@@ -40,6 +40,11 @@ SEVERITIES = (1, 2, 3, 4, 5)
 NEEDS_ENGINE = ("paraphrase",)
 FAMILIES = {"image": IMAGE_FAMILIES, "text": TEXT_FAMILIES}
 
+# A folder of probes: this list of its files and of what they were made from, and the slices.
+PROBES = "probes.json"
+SLICES = "slices.parquet"
+PROBES_FORMAT = 1
+
 
 @dataclass(frozen=True, config=STRICT, kw_only=True)
 class Robustness:

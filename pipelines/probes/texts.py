@@ -8,6 +8,7 @@ they refer to; only letter case may change everywhere.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
@@ -19,6 +20,7 @@ from pipelines.augment.params import Seed
 from pipelines.augment.text.backtranslate import RoundTrip, engine_digest, round_trips
 from pipelines.augment.text.confuse import confuse_words
 from pipelines.augment.text.names import entity_swap
+from pipelines.augment.text.negation import is_negation
 from pipelines.augment.text.sentences import Sentence, join_sentences
 from pipelines.augment.text.tokenize import Tokens, join, starts_sentence, tokenize
 from pipelines.probes.family import Family, check_severity
@@ -30,6 +32,8 @@ TYPO_RATES = (0.03, 0.06, 0.12, 0.25, 0.5)
 NAME_RATES = (0.2, 0.4, 0.6, 0.8, 1.0)
 SENTENCE_RATES = (0.2, 0.4, 0.6, 0.8, 1.0)
 CAPITAL_RATES = (0.0, 0.0, 0.25, 0.5, 1.0)
+
+_PLAIN = frozenset(("not", "no", "cannot"))
 
 
 def typos(texts: Sequence[str], severity: int, draws: Draws) -> list[str]:
@@ -54,8 +58,8 @@ def casing(texts: Sequence[str], severity: int, draws: Draws) -> list[str]:
     """Change the case of letters, from lost capitals to capitals alone.
 
     By severity: sentences begin in lower case; no capitals; a quarter of the words in capitals; a
-    half of the letters; all. A letter stays where its other case is not one letter that leads back
-    ("ß", "İ"), so that the lower-case text is the same before and after.
+    half of the letters; all. A letter stays whose other case is not one letter that leads back
+    ("ß", "İ").
     """
     rate = CAPITAL_RATES[_index(severity)]
     documents = [tokenize(text) for text in texts]
@@ -84,7 +88,8 @@ def paraphrase(texts: Sequence[str], severity: int, draws: Draws) -> list[str]:
     """Replace 20, 40, 60, 80 or 100 % of the sentences by their translation there and back.
 
     A second round trip changes next to nothing more, so severity is how many sentences are drawn. A
-    sentence that would lose a negation or a name stays.
+    sentence stays that would lose a name, or exchange a negation for another or for none; "not" may
+    come back as "no" or "n't".
 
     Raises:
         InputError: The engine is not installed.
@@ -124,7 +129,7 @@ TEXT_FAMILIES: Mapping[str, Family] = MappingProxyType(
         for family in (
             Family(
                 name="typos",
-                summary="3 to 50 % of the words drawn, and spoilt by slips of the keyboard or misspelt.",
+                summary="3 to 50 % of the words drawn, and mistyped or misspelt.",
                 ops=("confuse_words",),
                 corrupt=typos,
             ),
@@ -168,7 +173,18 @@ def _chosen(draws: Draws, counts: Sequence[int], rate: float) -> list[list[bool]
 
 def _translated(trip: RoundTrip, chosen: Sequence[bool]) -> list[Sentence]:
     parts = zip(trip.before, trip.after, chosen, strict=True)
-    return [new if new is not None and drawn else old for old, new, drawn in parts]
+    return [
+        new if new is not None and drawn and _denied(new) == _denied(old) else old
+        for old, new, drawn in parts
+    ]
+
+
+def _denied(sentence: Sentence) -> Counter[str]:
+    """Return the negations of a sentence, those of verb and noun as one."""
+    words = [word.lower() for word in sentence.body[::2] if is_negation(word)]
+    return Counter(
+        "not" if word in _PLAIN or "n't" in word or "n’t" in word else word for word in words
+    )
 
 
 def _without_first_capitals(tokens: Tokens) -> Tokens:

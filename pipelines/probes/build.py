@@ -1,0 +1,376 @@
+"""Write the probes of a dataset's test split: slices of every example, corrupted forms of some.
+
+A folder of probes is a pure function of the test split, the families (and which of them training
+has seen), severities, number of examples, seed and code; a digest of these names it. It is made in
+a temporary sibling and renamed, so it is whole or not there. `components.probes` reads it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+import importlib.metadata
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from filelock import FileLock
+
+from pipelines.augment.policy import Policy
+from pipelines.code_version import code_version
+from pipelines.dataset import files, store
+from pipelines.dataset.images import ENCODERS
+from pipelines.dataset.lookup import decode_value
+from pipelines.dataset.records import (
+    FeatureValue,
+    compress,
+    decode_example,
+    encode_examples,
+    frame,
+    read_shard,
+)
+from pipelines.probes.family import Family, seen
+from pipelines.probes.images import IMAGE_FAMILIES
+from pipelines.probes.slices import slices_of
+from pipelines.probes.texts import TEXT_FAMILIES, resources
+from schemas.canonical import digest, sha256
+from schemas.errors import FailedError, InputError
+from schemas.features import ExampleSchema, Modality
+from schemas.manifest import Manifest, ShardInfo, load_manifest
+from schemas.probes import PROBES, PROBES_FORMAT, SLICES, Robustness
+from schemas.recipe import TextOptions
+from schemas.tokens import token_ids, vocabulary_ids
+
+Progress = Callable[[int, int], None]
+"""Told after each step: how many corrupted examples are written, and how many there will be."""
+
+REGISTRIES: Mapping[Modality, Mapping[str, Family]] = {
+    "image": IMAGE_FAMILIES,
+    "text": TEXT_FAMILIES,
+}
+DIGEST_DIGITS = 12
+_BLOCK = 256
+_LIBRARIES = ("numpy", "opencv-python-headless", "deflate", "protobuf", "pyarrow")
+_PROJECT = Path(__file__).resolve().parents[2]
+_LOCK = ".lock"
+_REPAIR = "`verify` names all damage, `materialize` repairs it."
+
+
+@dataclass(frozen=True)
+class _Source:
+    """The originals of a test split, and how an example of it is stored."""
+
+    dataset: Path
+    schema: ExampleSchema
+    shards: tuple[ShardInfo, ...]
+    text: TextOptions
+    vocabulary: Mapping[str, int]
+
+    def records(self) -> Iterator[bytes]:
+        """Yield the serialized examples, one shard after the other.
+
+        Raises:
+            InputError: A shard is not what the manifest says.
+        """
+        for shard in self.shards:
+            path = str(self.dataset / shard.path)
+            data = _read(path)
+            if sha256(data) != shard.sha256:
+                raise InputError(f"{path}: it changed since the manifest was written. {_REPAIR}")
+            yield from read_shard(data, path)
+
+    def value(self, features: Mapping[str, list[Any]]) -> Any:
+        """Return the pixels or the text of a parsed example."""
+        return decode_value(features[self.schema.feature][0], self.schema)
+
+
+def write_probes(
+    dataset: Path,
+    folder: Path,
+    *,
+    policy: Policy,
+    seed: int,
+    robustness: Robustness | None,
+    progress: Progress | None = None,
+) -> Path:
+    """Write the probes of a dataset into a folder of their own, or find them finished.
+
+    Args:
+        dataset: A materialized dataset.
+        folder: Where folders of probes lie; only this function writes there.
+        policy: What training examples were augmented with.
+        seed: Root of all draws.
+        robustness: What is corrupted; None writes the slices alone.
+        progress: Told of every step.
+
+    Returns:
+        ``folder/<first digits of the digest>``.
+
+    Raises:
+        InputError: The test split is empty, missing or damaged; a family does not fit or needs what
+            is not installed.
+        FailedError: The disk is full, or refuses.
+    """
+    source = _open(dataset)
+    identity = _identity(source, policy, seed, robustness)
+    whole = digest(identity)
+    final = folder / whole[:DIGEST_DIGITS]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / _LOCK):
+            for leftover in folder.glob(f"{files.TEMPORARY}*"):
+                shutil.rmtree(leftover)
+            if not _is_whole(final, whole):
+                _write(source, final, identity, robustness, progress)
+    except OSError as error:
+        raise FailedError(
+            f"cannot write the probes in {folder}: {error.strerror or error}. Free the disk or "
+            "make the folder writable, and run again."
+        ) from error
+    return final
+
+
+def check_probes(robustness: Robustness, modality: Modality) -> dict[str, str]:
+    """Return the digests of the programs that the families need, before anything runs.
+
+    Raises:
+        InputError: A family is of another modality, or needs what is not installed.
+    """
+    return resources(robustness.families_of(modality))
+
+
+def _identity(
+    source: _Source, policy: Policy, seed: int, robustness: Robustness | None
+) -> dict[str, Any]:
+    """Return all that decides the content of the probes; its digest names the folder.
+
+    ``test_digest`` is over the contents of the test shards in order, so that equal test splits of
+    different recipes have equal ones.
+    """
+    schema = source.schema
+    names = robustness.families_of(schema.modality) if robustness else ()
+    families = [REGISTRIES[schema.modality][name] for name in names]
+    of_training = seen(families, policy)
+    return {
+        "format_version": PROBES_FORMAT,
+        "test_digest": digest([shard.sha256 for shard in source.shards]),
+        "families": {
+            one.name: {"seen": one.name in of_training, "ops": list(one.ops)} for one in families
+        },
+        "severities": list(robustness.severities) if robustness else [],
+        "examples": robustness.examples if robustness else 0,
+        "seed": seed,
+        "stored": {
+            "modality": schema.modality,
+            "encoding": schema.encoding,
+            "image_shape": list(schema.image_shape or ()),
+            "tokens": [schema.tokens, source.text.truncate, source.text.pad],
+            "vocabulary": digest(source.vocabulary),
+        },
+        "kernels": {one.name: one.version for one in families},
+        "code": code_version(_sources()),
+        "versions": {name: importlib.metadata.version(name) for name in _LIBRARIES},
+        "resources": check_probes(robustness, schema.modality) if robustness else {},
+    }
+
+
+def _test_shards(manifest: Manifest) -> tuple[ShardInfo, ...]:
+    """Return the shards of the test split's originals, ordered by path.
+
+    Raises:
+        InputError: They hold no examples.
+    """
+    found = [one for one in manifest.shards if (one.split, one.copy) == ("test", 0)]
+    if not any(one.examples for one in found):
+        raise InputError(
+            f"the test split of {manifest.name} holds no examples, so no model can be judged on "
+            "it; materialize a recipe with a test split (splits.test, or splits.test_share)"
+        )
+    return tuple(sorted(found, key=lambda one: one.path))
+
+
+def sampled(keys: Sequence[str], count: int) -> frozenset[str]:
+    """Return the ``count`` keys with the smallest hash, or all.
+
+    Their own keys alone decide, so a larger count adds examples and exchanges none.
+    """
+    return frozenset(heapq.nsmallest(count, keys, key=_place))
+
+
+def _place(key: str) -> tuple[bytes, str]:
+    hashed = hashlib.blake2b(key.encode("utf-8"), digest_size=8, person=b"refinery.probe")
+    return hashed.digest(), key
+
+
+def _open(dataset: Path) -> _Source:
+    manifest = load_manifest(dataset)
+    schema = manifest.schema
+    text, vocabulary = TextOptions(), {}
+    if schema.tokens:
+        text = TextOptions(**manifest.recipe["text"])
+        lines = _read(str(dataset / store.VOCABULARY)).decode("utf-8").split("\n")
+        vocabulary = vocabulary_ids(lines[:-1])
+    return _Source(dataset, schema, _test_shards(manifest), text, vocabulary)
+
+
+def _read(path: str) -> bytes:
+    try:
+        return files.read_bytes(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}). {_REPAIR}") from error
+
+
+def _sources() -> list[str]:
+    """Return the sources that decide the content of probes, relative to the project."""
+    folders = ("pipelines/probes", "pipelines/augment")
+    found = {path for folder in folders for path in (_PROJECT / folder).rglob("*.py")}
+    names = {path.relative_to(_PROJECT).as_posix() for path in found}
+    others = ("components/acceptance/slices.py", "schemas/text.py", "schemas/tokens.py")
+    stored = ("pipelines/dataset/images.py", "pipelines/dataset/records.py")
+    return sorted({*names, *others, *stored})
+
+
+def _is_whole(final: Path, whole: str) -> bool:
+    """Tell whether finished probes are there, every byte as it was written."""
+    try:
+        content = json.loads((final / PROBES).read_bytes())
+        sealed = content.pop("content_digest")
+        if content["digest"] != whole or digest(content) != sealed:
+            return False
+        return all(
+            files.file_sha256(str(final / name)) == one["sha256"]
+            for name, one in content["files"].items()
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False
+
+
+def _write(
+    source: _Source,
+    final: Path,
+    identity: Mapping[str, Any],
+    robustness: Robustness | None,
+    progress: Progress | None,
+) -> None:
+    """Write whole probes at ``final``; what is damaged there makes room."""
+    draft = final.with_name(f"{files.TEMPORARY}{final.name}-{uuid.uuid4().hex[:8]}")
+    try:
+        draft.mkdir()
+        keys = _write_slices(source, draft / SLICES)
+        if robustness is not None:
+            chosen = sampled(keys, robustness.examples)
+            _write_variants(source, draft, chosen, identity, progress)
+        content = {**identity, "digest": digest(identity), "files": _infos(draft)}
+        content["content_digest"] = digest(content)
+        (draft / PROBES).write_text(json.dumps(content, indent=1) + "\n", "utf-8")
+        files.sync(str(path) for path in draft.rglob("*"))
+        if final.exists():
+            os.rename(final, final.with_name(f"{files.TEMPORARY}{uuid.uuid4().hex}"))
+        os.rename(draft, final)
+        files.sync([str(final)])
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
+
+
+def _write_slices(source: _Source, path: Path) -> list[str]:
+    """Write the slices of every example; return the keys."""
+    keys: list[str] = []
+
+    def values() -> Iterator[Any]:
+        for record in source.records():
+            features = decode_example(record)
+            keys.append(features["key"][0].decode("utf-8"))
+            yield source.value(features)
+
+    slices = slices_of(source.schema.modality, values())
+    table = pa.table(
+        {
+            "key": pa.array(keys, pa.string()),
+            "slices": pa.array(map(list, slices), pa.list_(pa.string())),
+        }
+    )
+    pq.write_table(table, path, compression="zstd")
+    return keys
+
+
+def _write_variants(
+    source: _Source,
+    draft: Path,
+    chosen: frozenset[str],
+    identity: Mapping[str, Any],
+    progress: Progress | None,
+) -> None:
+    """Write the chosen examples in every corrupted form, each in the order of the dataset."""
+    schema = source.schema
+    families = [REGISTRIES[schema.modality][name] for name in identity["families"]]
+    variants = [(one, severity) for one in families for severity in identity["severities"]]
+    total, done = len(chosen) * len(variants), 0
+    (draft / "Split-test").mkdir()
+    for rows in _blocks(source, chosen):
+        keys = [row["key"][0].decode("utf-8") for row in rows]
+        values: Any = [source.value(row) for row in rows]
+        if schema.modality == "image":
+            values = np.stack(values)
+        for family, severity in variants:
+            made = family.apply(values, keys, severity=severity, seed=identity["seed"])
+            data, _ = frame(_encoded(source, rows, made))
+            name = f"{family.name}-{severity}{schema.file_suffix}"
+            with open(draft / "Split-test" / name, "ab") as file:
+                file.write(compress(data) if name.endswith(".gz") else data)
+            done += len(rows)
+            if progress is not None:
+                progress(done, total)
+
+
+def _blocks(source: _Source, chosen: frozenset[str]) -> Iterator[list[dict[str, list[Any]]]]:
+    """Yield the chosen examples, parsed; a gzipped file is one block, for it is written at once."""
+    size = len(chosen) if source.schema.file_suffix.endswith(".gz") else _BLOCK
+    block: list[dict[str, list[Any]]] = []
+    for record in source.records():
+        features = decode_example(record)
+        if features["key"][0].decode("utf-8") in chosen:
+            block.append(features)
+        if len(block) == size:
+            yield block
+            block = []
+    if block:
+        yield block
+
+
+def _encoded(source: _Source, rows: Sequence[Mapping[str, Any]], values: Any) -> list[bytes]:
+    """Return the examples with other values, stored as the dataset stores them."""
+    schema = source.schema
+    if schema.modality == "image":
+        stored = ENCODERS[schema.encoding](values)
+    else:
+        stored = [text.encode("utf-8") for text in values]
+    made: list[dict[str, FeatureValue]] = [
+        {**row, schema.feature: value} for row, value in zip(rows, stored, strict=True)
+    ]
+    if schema.tokens:
+        for row, text in zip(made, values, strict=True):
+            row["tokens"] = token_ids(
+                text,
+                source.vocabulary,
+                length=schema.tokens,
+                truncate=source.text.truncate,
+                pad=source.text.pad,
+            ).tolist()
+    return encode_examples(made)
+
+
+def _infos(draft: Path) -> dict[str, dict[str, Any]]:
+    """Return size and SHA-256 of every file below a folder, by relative path."""
+    return {
+        name: {"bytes": size, "sha256": files.file_sha256(str(draft / name))}
+        for name, size in files.sizes(str(draft)).items()
+    }
