@@ -5,24 +5,24 @@ explains each check; `components.data_checks` carries them out.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
-from pydantic import ConfigDict, model_validator
+from pydantic import ConfigDict, field_validator, model_validator
 from pydantic.dataclasses import dataclass
 
 from schemas.errors import InputError, unknown_name
 from schemas.features import Modality
+from schemas.manifest import SPLITS
 
 STRICT = ConfigDict(extra="forbid")
-
-Split = Literal["train", "eval", "test"]
 
 FEATURES: Mapping[Modality, tuple[str, ...]] = {
     "image": ("brightness", "contrast", "saturation"),
     "text": ("length", "unknown_words", "upper_case"),
 }
 """The features whose distributions are compared."""
+_KNOWN = tuple(name for names in FEATURES.values() for name in names)
 
 
 @dataclass(frozen=True, config=STRICT, kw_only=True)
@@ -36,6 +36,11 @@ class Drift:
 
     label: float | None = 0.1
     features: float | dict[str, float] | None = 0.1
+
+    @field_validator("features", mode="before")
+    @classmethod
+    def _read_features(cls, value: Any) -> Any:
+        return value if value is None else _numbers(value, "feature", _KNOWN)
 
     @model_validator(mode="after")
     def _check(self) -> "Drift":
@@ -53,10 +58,13 @@ class Skew:
 
     label: float | None = 0.2
     features: float | dict[str, float] | None = dataclasses.field(
-        default_factory=lambda: {
-            name: 0.3 for names in FEATURES.values() for name in names if name != "unknown_words"
-        }
+        default_factory=lambda: {name: 0.3 for name in _KNOWN if name != "unknown_words"}
     )
+
+    @field_validator("features", mode="before")
+    @classmethod
+    def _read_features(cls, value: Any) -> Any:
+        return value if value is None else _numbers(value, "feature", _KNOWN)
 
     @model_validator(mode="after")
     def _check(self) -> "Skew":
@@ -75,12 +83,17 @@ class DataGates:
     be measured.
     """
 
-    min_examples: int | dict[Split, int] = 1
+    min_examples: int | dict[str, int] = 1
     min_per_class: int = 1
     max_leakage: float | None = None
     drift: Drift = dataclasses.field(default_factory=Drift)
     skew: Skew = dataclasses.field(default_factory=Skew)
     on_first_run: Literal["pass", "refuse"] = "pass"
+
+    @field_validator("min_examples", mode="before")
+    @classmethod
+    def _read_min_examples(cls, value: Any) -> Any:
+        return _numbers(value, "split", SPLITS, whole=True)
 
     @model_validator(mode="after")
     def _check(self) -> "DataGates":
@@ -116,7 +129,7 @@ class DataGates:
     def least_examples(self, split: str) -> int:
         """Return how many originals a split needs; 1 where none are asked of it."""
         if isinstance(self.min_examples, Mapping):
-            return next((one for name, one in self.min_examples.items() if name == split), 1)
+            return self.min_examples.get(split, 1)
         return self.min_examples
 
 
@@ -125,6 +138,26 @@ def limit_of(settings: Drift | Skew, feature: str) -> float | None:
     if isinstance(settings.features, Mapping):
         return settings.features.get(feature)
     return settings.features
+
+
+def _numbers(value: Any, kind: str, known: Iterable[str], *, whole: bool = False) -> Any:
+    """Return a number, or numbers by name, as they are.
+
+    Raises:
+        InputError: it is neither, or a name is not known; its path is below that of ``value``.
+    """
+    number = int if whole else int | float
+    words = "a whole number" if whole else "a number"
+    if not isinstance(value, Mapping):
+        if isinstance(value, bool) or not isinstance(value, number):
+            raise InputError(f"must be {words}, or one by {kind}, not {value!r}")
+        return value
+    for name, one in value.items():
+        if name not in known:
+            raise InputError(unknown_name(kind, name, known), path=(name,))
+        if isinstance(one, bool) or not isinstance(one, number):
+            raise InputError(f"{name} must be {words}, not {one!r}", path=(name,))
+    return value
 
 
 def _check_distances(settings: Drift | Skew) -> None:
@@ -136,10 +169,6 @@ def _check_distances(settings: Drift | Skew) -> None:
                 "or null",
                 path=("features",),
             )
-        known = [name for names in FEATURES.values() for name in names]
-        for name in settings.features:
-            if name not in known:
-                raise InputError(unknown_name("feature", name, known), path=("features", name))
         given += [(("features", name), one) for name, one in settings.features.items()]
     else:
         given.append((("features",), settings.features))

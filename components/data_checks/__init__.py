@@ -5,7 +5,7 @@ check. Loads neither Keras nor TensorFlow before a dataset is profiled.
 """
 
 from components.data_checks.checks import check_dataset
-from components.data_checks.profile import DatasetProfile, SplitProfile, profile
+from components.data_checks.profiles import DatasetProfile, SplitProfile, profile
 from components.data_checks.store import DECISION, PROFILE, read, read_profile, write
 from components.data_checks.wording import refusal
 

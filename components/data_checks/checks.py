@@ -10,7 +10,7 @@ import numpy as np
 from components.data_checks import wording
 from components.data_checks.distances import Distance, by_chance, jensen_shannon, l_infinity
 from components.data_checks.leakage import leaking_examples
-from components.data_checks.profile import DatasetProfile, SplitProfile, profile
+from components.data_checks.profiles import DatasetProfile, SplitProfile, profile
 from schemas.data_gates import DataGates, Drift, Skew, limit_of
 from schemas.features import Modality
 from schemas.manifest import SPLITS, Manifest, load_manifest

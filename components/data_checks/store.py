@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from components.data_checks.profile import DatasetProfile
+from components.data_checks.profiles import DatasetProfile
 from components.tree import write_text
 from schemas.errors import InputError
 from schemas.report import GateDecision

@@ -66,8 +66,8 @@ def examples_of(split: str) -> str:
 
 def rarest_class(name: str, split: str, few: int) -> str:
     """Name the number of examples of the rarest class, and how many classes have too few."""
-    more = f"; {few:,} classes have too few" if few > 1 else ""
-    return f"examples of class {name!r}, the rarest, in {split}{more}"
+    among = f" of {few:,} that have too few" if few > 1 else ""
+    return f"examples of class {name!r}, the rarest{among}, in {split}"
 
 
 def class_missing(name: str, split: str, before: int) -> str:
