@@ -29,6 +29,7 @@ REFERENCE_SIDE = 32
 ONE = 256
 """Weights of blends are whole parts of this."""
 
+_LEAST_DETAIL_SCALE = math.sqrt(0.5)
 _LARGEST_PIXEL_SCALE = 3.0
 _PLACES = 64
 _WEIGHT_BITS = 10
@@ -47,9 +48,10 @@ def side_scale(images: Images) -> float:
 def detail_scale(images: Images) -> float:
     """Return the root of ``side_scale``; lengths of blurs and coarse grids grow with it.
 
-    In a larger image a detail has more pixels, but there are smaller details as well.
+    In a larger image a detail has more pixels, but there are smaller details as well. Below 16
+    pixels it shrinks no further: a blur would end inside of a pixel.
     """
-    return math.sqrt(side_scale(images))
+    return max(math.sqrt(side_scale(images)), _LEAST_DETAIL_SCALE)
 
 
 def pixel_scale(images: Images) -> float:
