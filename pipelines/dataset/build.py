@@ -28,10 +28,7 @@ from pipelines.dataset.survey import (
 )
 from schemas.dataset_schema import SCHEMA_FILE
 from schemas.errors import InputError
-from schemas.manifest import MANIFEST, Manifest, ShardInfo, dataset_digest
-
-PROBLEMS = "problems.txt"
-"""In ``_work/``: what is wrong with the input, one line per slice."""
+from schemas.manifest import Manifest, ShardInfo, dataset_digest
 
 _NOTHING_LEARNED = (
     "generate_sentence has no sentence to learn from: the training split holds none that begins "
@@ -196,8 +193,7 @@ def publish(plan: Plan, built: list[tuple[list[str], str | None]], survey: Surve
     job = plan.job
     problems = sorted({problem for _, problem in built if problem})
     if problems:
-        text = "\n".join(problems) + "\n"
-        files.write_atomic(files.join(job.output, store.WORK, PROBLEMS), text.encode("utf-8"))
+        store.write_problems(job, problems)
         return ""
     shards = store.collect_shards(job, plan.tasks)
     files.sync(files.join(job.output, shard.path) for shard in shards)
@@ -225,7 +221,7 @@ def publish(plan: Plan, built: list[tuple[list[str], str | None]], survey: Surve
         | {name: found for name, found in (("leakage", survey.leakage(job, leaks)),) if found},
         digest=dataset_digest(plan.fingerprint, shards, written),
     )
-    files.write_atomic(files.join(job.output, MANIFEST), manifest.to_json().encode("utf-8"))
+    store.write_manifest(job, manifest)
     return manifest.digest
 
 

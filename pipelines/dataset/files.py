@@ -65,7 +65,9 @@ def file_sha256(path: str) -> str:
     return hasher.hexdigest()
 
 
-def write_atomic(path: str, data: bytes | memoryview, *, sync: bool = True) -> None:
+def write_atomic(
+    path: str, data: bytes | memoryview, *, sync: bool = True, staging: str | None = None
+) -> None:
     """Write a whole file: afterwards ``path`` holds all of ``data``, or what it held before.
 
     Args:
@@ -73,9 +75,11 @@ def write_atomic(path: str, data: bytes | memoryview, *, sync: bool = True) -> N
         data: The content.
         sync: Wait until the disk holds it, so that it outlives a power failure. Without, `sync`
             does that later for many files at once.
+        staging: Folder of the same file system that the temporary file goes to; it must be there.
+            By default the file's own folder, which is made where missing.
 
     Raises:
-        FailedError: The file cannot be written (disk full, no permission).
+        FailedError: The file cannot be written (disk full, no permission, no such ``staging``).
     """
     try:
         if is_remote(path):
@@ -83,7 +87,7 @@ def write_atomic(path: str, data: bytes | memoryview, *, sync: bool = True) -> N
             with filesystem.open_output_stream(inner) as stream:
                 stream.write(data)
             return
-        _write_local(path, data, sync=sync)
+        _write_local(path, data, sync=sync, staging=staging)
     except OSError as error:
         raise FailedError(f"cannot write {path}: {error.strerror or error}.") from error
 
@@ -116,6 +120,14 @@ def make_folder(path: str) -> None:
         raise InputError(
             f"cannot create the folder {path}: {error.strerror}. Name a writable place."
         ) from error
+
+
+def is_writable(folder: str) -> bool:
+    """Return whether files can be made in a folder; of an object store that shows when it is done.
+
+    A disk may be mounted read-only, which root cannot write to either.
+    """
+    return is_remote(folder) or os.access(folder, os.W_OK)
 
 
 def exists(path: str) -> bool:
@@ -184,16 +196,21 @@ def _sync_local(path: str) -> None:
         os.close(descriptor)
 
 
-def _write_local(path: str, data: bytes | memoryview, *, sync: bool) -> None:
+def _write_local(
+    path: str, data: bytes | memoryview, *, sync: bool, staging: str | None = None
+) -> None:
     folder, name = os.path.split(path)
-    os.makedirs(folder, exist_ok=True)
-    temporary = os.path.join(folder, f"{TEMPORARY}{uuid.uuid4().hex}-{name}")
+    if staging is None:
+        os.makedirs(folder, exist_ok=True)
+    temporary = os.path.join(staging or folder, f"{TEMPORARY}{uuid.uuid4().hex}-{name}")
     try:
         with open(temporary, "wb") as file:
             file.write(data)
             if sync:
                 file.flush()
                 os.fsync(file.fileno())
+        if staging is not None:
+            os.makedirs(folder, exist_ok=True)
         os.replace(temporary, path)
         if sync:
             _sync_local(folder)

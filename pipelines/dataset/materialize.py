@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import difflib
 import os
 import re
@@ -63,13 +64,14 @@ def materialize(
     options = pipeline_options(beam_flags)
     output = plan.job.output
     files.make_folder(output)
-    with _locked(output):
+    if not files.is_writable(output) and (existing := _verified(output)) is not None:
+        return _up_to_date(output, existing)
+    with _locked(output), store.staged(output) as staging:
+        plan = dataclasses.replace(plan, job=dataclasses.replace(plan.job, staging=staging))
         _clean(plan)
         existing = _existing(plan, stream)
         if existing is not None:
-            return Outcome(
-                status="up_to_date", path=output, manifest=existing, resumed=0, seconds=0.0
-            )
+            return _up_to_date(output, existing)
         done = store.finished(plan.job, plan.tasks)
         if done:
             print(f"resuming: {len(done)} of {plan.shards} shards are finished", file=stream)
@@ -135,9 +137,9 @@ def _check_runner(name: str) -> None:
 def _run(plan: Plan, todo: list[Any], options: Any) -> None:
     import apache_beam as beam
 
-    from pipelines.dataset.build import PROBLEMS, Materialize
+    from pipelines.dataset.build import Materialize
 
-    problems = files.join(plan.job.output, store.WORK, PROBLEMS)
+    problems = files.join(plan.job.output, store.WORK, store.PROBLEMS)
     files.remove(problems)
     try:
         with beam.Pipeline(options=options) as pipeline:
@@ -170,6 +172,18 @@ def translated(error: Exception) -> BaseException:
     if is_input:
         return InputError(reason)
     return FailedError(f"{reason}\nFinished shards are kept; the same command resumes.")
+
+
+def _up_to_date(output: str, manifest: Manifest) -> Outcome:
+    return Outcome(status="up_to_date", path=output, manifest=manifest, resumed=0, seconds=0.0)
+
+
+def _verified(output: str) -> Manifest | None:
+    """Return the manifest of a dataset that nobody can write to, where it is whole."""
+    if not files.exists(files.join(output, MANIFEST)):
+        return None
+    verdict = verify(output)
+    return verdict.manifest if verdict.ok else None
 
 
 def _existing(plan: Plan, stream: TextIO) -> Manifest | None:

@@ -42,6 +42,7 @@ class Job:
         copies: Augmented copies.
         attack: What perturbs the augmented images.
         resources: Digests of the corpora that the policy's output depends on, as planned.
+        staging: Where a run's temporary files lie, see `store.staged`.
     """
 
     output: str
@@ -60,6 +61,7 @@ class Job:
     copies: int = 0
     attack: Attack | None = None
     resources: Mapping[str, str] = field(default_factory=dict)
+    staging: str | None = None
 
     def check_resources(self) -> None:
         """Refuse a machine whose corpora are not those that the job was planned with.

@@ -3,14 +3,22 @@
 While a dataset is built, ``_work/`` holds one Arrow side file per finished shard: its manifest
 entry (in the file's metadata) and its rows of the provenance table. It is written after the shard,
 so a shard with a side file is whole; a killed job resumes with the shards that have none.
+
+Temporary files lie in a folder of their run below ``_work/``. A worker process may outlive a killed
+run; the next run takes that folder away, and with it the worker's means to write anything.
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
+import os
+import shutil
+import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,7 +34,7 @@ from schemas.canonical import sha256
 from schemas.dataset_schema import SCHEMA_FILE
 from schemas.errors import FailedError, InputError
 from schemas.features import ExampleSchema
-from schemas.manifest import MANIFEST, FileInfo, ShardInfo
+from schemas.manifest import MANIFEST, FileInfo, Manifest, ShardInfo
 
 WORK = "_work"
 QUARANTINE = "quarantine"
@@ -35,6 +43,7 @@ SURVEY = "survey.json"
 VOCABULARY = "vocabulary.txt"
 NEAR_DUPLICATES = "near_duplicates.parquet"
 LOCK = ".lock"
+PROBLEMS = "problems.txt"
 SIDE_SUFFIX = ".arrow"
 _INFO = b"beam_refinery.shard"
 _STAMP = b"beam_refinery.stamp"
@@ -58,16 +67,64 @@ def run_task(
     for split, bad in data.bad.items():
         if bad:
             name = f"{QUARANTINE}/Split-{split}-{task.source_split}-slice{task.number:04d}.tfrecord"
-            files.write_atomic(files.join(job.output, name), encode_quarantine(bad))
+            _write(job, name, encode_quarantine(bad))
     infos = []
     for split, copy in task.shards:
         examples = data.splits[split]
         shard = build_shard(job, task, examples, split=split, copy=copy, decisions=decisions)
-        files.write_atomic(files.join(job.output, shard.info.path), shard.data, sync=False)
+        _write(job, shard.info.path, shard.data, sync=False)
         side = memoryview(encode_side_file(job, task, shard))
-        files.write_atomic(side_path(job.output, shard.info.path), side, sync=False)
+        _write(job, f"{WORK}/{shard.info.path}{SIDE_SUFFIX}", side, sync=False)
         infos.append(shard.info)
     return infos
+
+
+@contextlib.contextmanager
+def staged(output: str) -> Iterator[str | None]:
+    """Make the folder for a run's temporary files, and take away those of earlier runs.
+
+    The caller holds the dataset's lock. An object store needs none: it shows whole objects only.
+
+    Raises:
+        FailedError: It cannot be made (disk full, no permission).
+    """
+    if files.is_remote(output):
+        yield None
+        return
+    work = Path(output, WORK)
+    for old in work.glob(f"{files.TEMPORARY}*"):
+        _take_away(old)
+    staging = work / f"{files.TEMPORARY}{uuid.uuid4().hex}"
+    try:
+        staging.mkdir(parents=True)
+    except OSError as error:
+        raise FailedError(f"cannot write {staging}: {error.strerror or error}.") from error
+    try:
+        yield str(staging)
+    finally:
+        _take_away(staging)
+
+
+def _take_away(folder: Path) -> None:
+    """Delete a folder in which another process may be at work: renamed, it is out of its reach."""
+    doomed = folder.with_name(f"{files.TEMPORARY}{uuid.uuid4().hex}")
+    with contextlib.suppress(FileNotFoundError):  # it is gone already
+        os.rename(folder, doomed)
+        shutil.rmtree(doomed, ignore_errors=True)
+
+
+def write_manifest(job: Job, manifest: Manifest) -> None:
+    """Write the manifest, which makes the dataset one."""
+    _write(job, MANIFEST, manifest.to_json().encode("utf-8"))
+
+
+def write_problems(job: Job, problems: Iterable[str]) -> None:
+    """Leave in ``_work/`` what is wrong with the input, one line per slice."""
+    _write(job, f"{WORK}/{PROBLEMS}", "".join(f"{one}\n" for one in problems).encode("utf-8"))
+
+
+def _write(job: Job, name: str, data: bytes | memoryview, *, sync: bool = True) -> None:
+    files.write_atomic(files.join(job.output, name), data, sync=sync, staging=job.staging)
 
 
 def side_path(output: str, shard: str) -> str:
@@ -190,7 +247,7 @@ def encode_provenance(table: pa.Table) -> bytes:
 
 def write_file(job: Job, path: str, data: bytes) -> FileInfo:
     """Write a file of the dataset and return its manifest entry."""
-    files.write_atomic(files.join(job.output, path), data)
+    _write(job, path, data)
     return FileInfo(path=path, bytes=len(data), sha256=sha256(data))
 
 
