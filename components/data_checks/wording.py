@@ -9,7 +9,7 @@ from schemas.report import Check, GateDecision
 
 Comparison = Literal["drift", "skew"]
 
-_FIXES = (
+FIXES = (
     ("anomalies in", "repair those examples, or the dataset's schema"),
     ("examples in", "add examples, or lower data.min_examples"),
     ("examples of", "add examples of it, or lower data.min_per_class"),
@@ -30,6 +30,7 @@ _FIXES = (
         "data.on_first_run: pass accepts this dataset as the one that later ones are compared with",
     ),
 )
+"""How a measure begins, and what to do where it misses its limit; the first that fits counts."""
 
 
 def refusal(decision: GateDecision) -> str:
@@ -41,7 +42,7 @@ def refusal(decision: GateDecision) -> str:
 
 
 def _fix_of(check: Check) -> str:
-    return next(fix for start, fix in _FIXES if check.measure.startswith(start))
+    return next(fix for start, fix in FIXES if check.measure.startswith(start))
 
 
 def anomalies_in(split: str) -> str:

@@ -2,14 +2,19 @@
 
 import dataclasses
 import json
+import re
+from pathlib import Path
 
 import pytest
+import yaml
 
 from components.data_checks.features import EDGES
+from components.data_checks.wording import FIXES
 from schemas.data_gates import FEATURES, DataGates, Drift, Skew, limit_of
 from schemas.errors import InputError
 from schemas.validation import validated
 
+DOC = (Path(__file__).parents[2] / "docs" / "data_gates.md").read_text("utf-8")
 WHOLE = {
     "min_examples": {"train": 1000, "test": 200},
     "min_per_class": 50,
@@ -100,3 +105,18 @@ def test_wrong_settings_name_key_value_and_fix(settings, path, text):
     with pytest.raises(InputError, match=text) as caught:
         validated(DataGates, settings)
     assert caught.value.path == path
+
+
+def test_the_document_shows_every_key_with_its_default():
+    block = re.search(r"^```yaml\n(.*?)^```$", DOC, re.MULTILINE | re.DOTALL)[1]
+    shown = yaml.safe_load(block)["refresh"]["data"]
+    assert validated(DataGates, shown) == DataGates()
+    for kind, part in ((DataGates, shown), (Drift, shown["drift"]), (Skew, shown["skew"])):
+        assert set(part) == {one.name for one in dataclasses.fields(kind)}
+
+
+def test_the_document_explains_every_feature_and_every_reason():
+    for name in (name for names in FEATURES.values() for name in names):
+        assert f"| `{name}` |" in DOC
+    for start, _ in FIXES:
+        assert f"`{' '.join(start.split()[:2])}" in DOC
