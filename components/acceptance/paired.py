@@ -126,6 +126,10 @@ def p_value(found: Discordance, margin: float) -> float:
         return 1.0
     if margin == 0:
         return mcnemar(found)
+    # What was measured keeps to the null itself, and models that hardly ever differ cannot be so
+    # far apart: the search below would look among rates of discordance that no longer fit.
+    if 0 < margin and found.difference <= margin:
+        return 1.0
     return _unconditional(found, margin)
 
 

@@ -219,3 +219,21 @@ def test_counts_come_from_verdicts():
         counts(3, 3, 5)
     with pytest.raises(InputError, match="between -1 and 1, not 1"):
         p_value(counts(1, 1, 4), 1)
+
+
+@pytest.mark.parametrize("margin", [0.05, 0.5, 0.95])
+@pytest.mark.parametrize(("gains", "losses"), [(0, 0), (6, 21), (9, 1)])
+def test_models_that_hardly_differ_show_no_large_gain(margin, gains, losses):
+    """Far more examples would have to differ than do: that is no evidence of the gain."""
+    found = counts(gains, losses, 366)
+    assert p_value(found, margin) == 1.0
+    assert difference_lower_bound(found, 0.05, margin) < found.difference + 1e-6
+
+
+@given(st.integers(0, 60), st.integers(0, 60), st.integers(120, 400), st.floats(0.001, 0.99))
+@settings(deadline=None, max_examples=60)
+def test_what_falls_short_of_a_margin_never_shows_it(gains, losses, examples, margin):
+    found = counts(gains, losses, examples)
+    for limit in (margin, -margin):
+        if found.difference <= limit:
+            assert p_value(found, limit) > 0.3
