@@ -1,79 +1,82 @@
-"""Read what the pipeline's artifacts say, as the reports that the gates decide on.
-
-The gate components and the final report both read through these functions, so that what is
-printed is what was decided on.
-"""
+"""Read what TFX's own components left: evaluations and anomalies."""
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from components.artifact import folder_bytes, shipped_folder
 from schemas.errors import FailedError
-from schemas.refresh import Thresholds
-from schemas.report import EvalReport, SizeReport
+from schemas.report import EvalReport
+
+if TYPE_CHECKING:
+    from components.acceptance import Predictions
 
 ACCURACY_METRIC = "sparse_categorical_accuracy"
 LOSS_METRIC = "sparse_categorical_crossentropy"
 COUNT_METRIC = "example_count"
+AGREEMENT = 1e-6
 
 
-def size_report(model: Path, artifact: str) -> SizeReport:
-    """Weigh the files that ship of a model artifact; the rest is what its stage measured.
-
-    Args:
-        model: The model directory.
-        artifact: ``saved_model`` or ``tflite``.
-
-    Raises:
-        InputError: the model has no such artifact.
-    """
-    from components.stages import load_report
-
-    weighed = folder_bytes(shipped_folder(model, artifact))
-    measured = SizeReport.from_json(load_report(model)["size"])
-    return dataclasses.replace(measured, format=artifact, bytes=weighed)
-
-
-def eval_config(thresholds: Thresholds) -> Any:
+def eval_config() -> Any:
     """Return the ``tfma.EvalConfig`` whose evaluation `eval_report` reads.
 
-    Accuracy with its floor (without a value threshold the Evaluator would write no blessing),
-    loss and count, over all examples together. TFMA computes in float32, so the floor is rounded
-    to it as well: a figure that meets the floor exactly passes.
+    Accuracy, loss and count, over all examples and for each label. There is no threshold, so the
+    Evaluator blesses nothing: it computes the figures a second time, and the gate decides.
     """
-    import numpy as np
     from tensorflow_model_analysis.proto import config_pb2 as tfma
 
-    overall = tfma.SlicingSpec()
-    least = float(np.float32(thresholds.accuracy))
-    floor = tfma.MetricThreshold(
-        value_threshold=tfma.GenericValueThreshold(lower_bound={"value": least})
-    )
+    names = ("ExampleCount", "SparseCategoricalCrossentropy", "SparseCategoricalAccuracy")
     return tfma.EvalConfig(
         model_specs=[
             tfma.ModelSpec(
                 signature_name="serving_default", label_key="label", prediction_key="probabilities"
             )
         ],
-        slicing_specs=[overall],
+        slicing_specs=[tfma.SlicingSpec(), tfma.SlicingSpec(feature_keys=["label"])],
         metrics_specs=[
-            tfma.MetricsSpec(
-                metrics=[
-                    tfma.MetricConfig(class_name="ExampleCount"),
-                    tfma.MetricConfig(class_name="SparseCategoricalCrossentropy"),
-                    tfma.MetricConfig(
-                        class_name="SparseCategoricalAccuracy",
-                        per_slice_thresholds=[
-                            tfma.PerSliceMetricThreshold(slicing_specs=[overall], threshold=floor)
-                        ],
-                    ),
-                ]
-            )
+            tfma.MetricsSpec(metrics=[tfma.MetricConfig(class_name=name) for name in names])
         ],
     )
+
+
+def check_agreement(evaluation: Path, table: Predictions) -> None:
+    """Hold TFMA's figures against the table that the gate decides on.
+
+    Both asked the same model the same examples, in other batches.
+
+    Raises:
+        FailedError: counts, accuracy (of all and of a class) or loss differ by more than 1e-6.
+    """
+    found = eval_report(evaluation, split=str(table.about.get("split", "test")))
+    ours = {
+        "examples": (found.examples, table.examples, 0.0),
+        "accuracy": (found.accuracy, float(table.correct.mean()), AGREEMENT),
+        "loss": (found.loss, float(table.losses.mean()), AGREEMENT),
+    }
+    per_class = class_accuracies(evaluation)
+    for label, name in enumerate(table.classes):
+        part = table.of_class(name)
+        if part.examples:
+            mean = float(part.correct.mean())
+            ours[f"recall of {name}"] = (per_class.get(label), mean, AGREEMENT)
+    for what, (theirs, own, limit) in ours.items():
+        if theirs is None or not abs(theirs - own) <= limit * max(1.0, abs(own)):
+            raise FailedError(
+                f"TFMA and the gate must agree on the {what} within {limit:g}, but TFMA has "
+                f"{theirs} and the gate {own}: the model does not answer alike twice"
+            )
+
+
+def class_accuracies(evaluation: Path) -> dict[int, float]:
+    """Return TFMA's accuracy of the examples of each label."""
+    import tensorflow_model_analysis as tfma
+
+    result = tfma.load_eval_result(str(evaluation))
+    return {
+        int(key[0][1]): float(metrics[""][""][ACCURACY_METRIC]["doubleValue"])
+        for key, metrics in result.slicing_metrics
+        if len(key) == 1
+    }
 
 
 def eval_report(evaluation: Path, *, split: str) -> EvalReport:

@@ -7,20 +7,35 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from components import evidence
-from components.gate import decide, decide_data
+from components.data_checks.store import DECISION
+from components.data_checks.store import PROFILE as PROFILE_FILE
 from components.serving.bundle import Decision, Promotion
-from schemas.refresh import Thresholds
+from components.serving.decisions import judged
+from schemas.canonical import digest
 
 _STAGE_REPORT = "stage.json"
-SIZE_DECISION = "decision.json"
+INFRA_REPORT = "infra.json"
+DATA, ACCURACY, SIZE = "data", "accuracy", "size"
+PROFILE = "profile"
+"""Names of the gates, and of the data gate's evidence that the next refresh compares with."""
+JUDGED_SPLIT, CANDIDATE = "judged_split", "candidate"
+"""What the accuracy gate says on its blessing, so that the uses of a test split are counted."""
+
+
+def identity_of(model: Path, same_when: Mapping[str, str]) -> str:
+    """Return what a candidate is: its weights, and the code and data that made its export.
+
+    Args:
+        model: The model directory.
+        same_when: Digests of code and data.
+    """
+    weights = json.loads((model / _STAGE_REPORT).read_text("utf-8"))["digest"]
+    return digest({"model": weights, **same_when})
 
 
 def gather(
     *,
     about: Mapping[str, Any],
-    thresholds: Thresholds,
-    split: str,
     dataset: Path | None,
     stages: Sequence[Path],
     order: Sequence[str],
@@ -30,29 +45,24 @@ def gather(
 
     Args:
         about: Recipe, profile, digests and versions.
-        thresholds: What the gates held the model against.
-        split: Name of the split that was evaluated.
         dataset: Manifest of the dataset.
         stages: Model directories, in any order.
         order: Names of the stages in order.
-        found: Folders by name: ``anomalies`` and ``statistics``, ``evaluation``, ``size``.
+        found: Folders by name: ``data`` (decision and profile), ``anomalies`` and ``statistics``
+            that it rests on, ``evaluation`` (TFMA's), ``accuracy`` and ``size`` (decisions with
+            their evidence).
     """
     decisions = []
-    if {"anomalies", "statistics"} <= set(found):
-        folders = {name: found[name] for name in ("anomalies", "statistics")}
-        data = decide_data(evidence.split_anomalies(folders["anomalies"], folders["statistics"]))
-        decisions.append(Decision(record=data.to_json(), evidence=folders))
-    if "evaluation" in found:
-        scores = evidence.eval_report(found["evaluation"], split=split)
-        decisions.append(
-            Decision(
-                record=decide(scores, thresholds).to_json(),
-                evidence={"evaluation": found["evaluation"]},
-            )
-        )
-    if "size" in found:
-        text = (found["size"] / SIZE_DECISION).read_text("utf-8")
-        decisions.append(Decision(record=json.loads(text)))
+    if DATA in found:
+        record = json.loads((found[DATA] / DECISION).read_text("utf-8"))
+        kept = {name: found[name] for name in ("anomalies", "statistics") if name in found}
+        kept[PROFILE] = found[DATA] / PROFILE_FILE
+        decisions.append(Decision(record=record, evidence=kept))
+    if ACCURACY in found:
+        beside = {"evaluation": found["evaluation"]} if "evaluation" in found else {}
+        decisions.append(judged(ACCURACY, found[ACCURACY], beside=beside))
+    if SIZE in found:
+        decisions.append(judged(SIZE, found[SIZE]))
     reports = [path / _STAGE_REPORT for path in stages]
     place = {name: number for number, name in enumerate(order)}
     reports.sort(key=lambda path: place[json.loads(path.read_text("utf-8"))["name"]])

@@ -32,28 +32,53 @@ from tfx.types.standard_artifacts import (
     ExampleStatistics,
     InfraBlessing,
     Model,
+    ModelBlessing,
     ModelEvaluation,
     PushedModel,
 )
 
-from components import evidence
-from components.artifact import shipped_folder
-from components.gate import decide, decide_data
-from components.promotion import SIZE_DECISION, gather
+from components import data_checks, evidence
+from components.acceptance import (
+    Evidence,
+    Rule,
+    accepted,
+    answer_rules,
+    cost_rules,
+    decide,
+    write_evidence,
+)
+from components.acceptance.rules import TEST
+from components.artifact import folder_bytes, shipped_folder
+from components.data_checks import DatasetProfile
+from components.promotion import (
+    ACCURACY,
+    CANDIDATE,
+    DATA,
+    INFRA_REPORT,
+    JUDGED_SPLIT,
+    SIZE,
+    gather,
+    identity_of,
+)
 from components.push import PUSHED_DIGEST, PUSHED_NOW, push
+from components.serving.baseline import Baseline
 from components.serving.signing import signing_key
-from schemas.canonical import digest
+from components.tree import write_text
+from schemas.data_gates import DataGates
 from schemas.errors import GateRefusal
-from schemas.refresh import Thresholds
+from schemas.gates import Gates
 from schemas.stages import parse_config
+from schemas.validation import validated
 
 BLESSED = "blessed"
 # Input of the Pusher to the name under which it is evidence.
 _EVIDENCE = {
+    "checks": DATA,
     "anomalies": "anomalies",
     "statistics": "statistics",
     "evaluation": "evaluation",
-    standard_component_specs.INFRA_BLESSING_KEY: "size",
+    standard_component_specs.MODEL_BLESSING_KEY: ACCURACY,
+    standard_component_specs.INFRA_BLESSING_KEY: SIZE,
 }
 _STAGE_PROGRESS: ContextVar[Callable[[str], None] | None] = ContextVar("stage", default=None)
 
@@ -70,20 +95,37 @@ def stage_progress(tell: Callable[[str], None]) -> Iterator[None]:
 
 @component
 def DataGate(  # noqa: N802 - a component reads as a class
+    examples: InputArtifact[Examples],
     anomalies: InputArtifact[ExampleAnomalies],
     statistics: InputArtifact[ExampleStatistics],
+    checks: OutputArtifact[ExampleAnomalies],
+    gates: Parameter[str],
+    previous: Parameter[str],
+    previous_why: Parameter[str],
     code_version: Parameter[str],
-) -> OutputDict(examples=int):
-    """Block the pipeline on anomalies, which ExampleValidator only notes down.
+) -> OutputDict(examined=int):
+    """Block the pipeline on a dataset that the data gate refuses, before anything is trained.
+
+    ``gates`` is the JSON of `schemas.data_gates.DataGates`, ``previous`` the profile of the last
+    accepted dataset as JSON, or empty where there is none, for the reason ``previous_why``.
 
     Raises:
-        GateRefusal: naming every anomaly.
+        GateRefusal: naming every reason.
     """
     found = evidence.split_anomalies(Path(anomalies.uri), Path(statistics.uri))
-    decision = decide_data(found)
+    profile, decision = data_checks.check_dataset(
+        dataset=Path(examples.uri),
+        anomalies=found,
+        gates=validated(DataGates, json.loads(gates)),
+        previous=DatasetProfile.from_json(json.loads(previous)) if previous else None,
+        previous_why=previous_why,
+    )
     if not decision.blessed:
-        raise GateRefusal("the data gate refused: " + "; ".join(decision.reasons))
-    return {"examples": sum(examples for examples, _ in found.values())}
+        raise GateRefusal(
+            f"the data gate refused: {data_checks.refusal(decision)}", decision=decision
+        )
+    data_checks.write(Path(checks.uri), profile, decision)
+    return {"examined": sum(examples for examples, _ in found.values())}
 
 
 @component
@@ -118,24 +160,122 @@ def ModelStage(  # noqa: N802
 
 
 @component
-def SizeGate(  # noqa: N802
+def Answers(  # noqa: N802
+    examples: InputArtifact[Examples],
+    probes: InputArtifact[Examples],
     model: InputArtifact[Model],
+    answers: OutputArtifact[ModelEvaluation],
+    artifact: Parameter[str],
+    split: Parameter[str],
+    code_version: Parameter[str],
+) -> OutputDict(accuracy=float):
+    """Ask what ships (``artifact``) the test split and its corrupted forms, one by one."""
+    from components.answers import Question, answer, write_answers
+    from components.shipped import open_shipped
+    from components.stages import load_report
+
+    question = Question.of(Path(examples.uri), Path(probes.uri))
+    shipped = open_shipped(
+        shipped_folder(model.uri, artifact), artifact=artifact, schema=question.schema
+    )
+    about = {"split": split, "model": load_report(model.uri)["digest"]}
+    tables, golden = answer(shipped, question, about=about)
+    write_answers(Path(answers.uri), tables, golden)
+    return {"accuracy": float(tables[split].correct.mean())}
+
+
+@component
+def SizeGate(  # noqa: N802
+    examples: InputArtifact[Examples],
+    probes: InputArtifact[Examples],
+    model: InputArtifact[Model],
+    answers: InputArtifact[ModelEvaluation],
     blessing: OutputArtifact[InfraBlessing],
     artifact: Parameter[str],
-    thresholds: Parameter[str],
+    gates: Parameter[str],
     code_version: Parameter[str],
 ) -> OutputDict(size_bytes=int):
-    """Bless a model whose shipped files keep to the size limit.
+    """Bless a model that keeps to its ceilings of costs and answers alike in a fresh process.
 
-    ``thresholds`` is their JSON, ``artifact`` what ships: ``saved_model`` or ``tflite``.
+    ``gates`` is the JSON of `schemas.gates.Gates`.
+
+    Raises:
+        GateRefusal: it cannot be loaded or asked in a fresh process.
     """
-    report = evidence.size_report(Path(model.uri), artifact)
-    decision = decide(report, Thresholds(**json.loads(thresholds)))
-    blessing.set_int_custom_property(BLESSED, int(decision.blessed))
-    folder = Path(blessing.uri)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / SIZE_DECISION).write_text(json.dumps(decision.to_json(), indent=2) + "\n")
-    return {"size_bytes": report.bytes}
+    from components import infra
+    from components.answers import Question, read_answers
+    from components.stages import load_report
+
+    folder = shipped_folder(model.uri, artifact)
+    question = Question.of(Path(examples.uri), Path(probes.uri))
+    _, golden = read_answers(Path(answers.uri))
+    found = infra.measure(
+        folder,
+        artifact=artifact,
+        schema=question.schema,
+        records=question.golden,
+        expected=golden,
+    )
+    size = folder_bytes(folder)
+    costs: dict[str, Any] = {
+        "bytes": size,
+        "parameters": load_report(model.uri)["parameters"],
+        "latency_p95_ms": found.latency_ms,
+        "golden_difference": found.golden_difference,
+    }
+    if found.memory_bytes is not None:
+        costs["memory_bytes"] = found.memory_bytes
+    _decided(blessing, cost_rules(_gates(gates)), Evidence(tables={}, costs=costs))
+    write_text(Path(blessing.uri) / INFRA_REPORT, json.dumps(found.to_json(), indent=1) + "\n")
+    return {"size_bytes": size}
+
+
+@component
+def AccuracyGate(  # noqa: N802
+    examples: InputArtifact[Examples],
+    probes: InputArtifact[Examples],
+    model: InputArtifact[Model],
+    answers: InputArtifact[ModelEvaluation],
+    evaluation: InputArtifact[ModelEvaluation],
+    blessing: OutputArtifact[ModelBlessing],
+    gates: Parameter[str],
+    baseline: Parameter[str],
+    serving: Parameter[str],
+    same_when: Parameter[str],
+    code_version: Parameter[str],
+) -> OutputDict(accuracy=float):
+    """Bless a model by its answers: floors, robustness, and the live model on the same examples.
+
+    ``gates`` is the JSON of `schemas.gates.Gates`, ``baseline`` that of what is live in the folder
+    ``serving`` (`components.serving.baseline`), ``same_when`` of what tells exports apart.
+
+    Raises:
+        FailedError: TFMA's evaluation has other figures.
+    """
+    from components.answers import Question, live_side, read_answers
+
+    tables, _ = read_answers(Path(answers.uri))
+    evidence.check_agreement(Path(evaluation.uri), tables[TEST])
+    question = Question.of(Path(examples.uri), Path(probes.uri))
+    identity = identity_of(Path(model.uri), json.loads(same_when))
+    live = live_side(
+        Baseline.from_json(json.loads(baseline)), Path(serving), question, identity=identity
+    )
+    _decided(blessing, answer_rules(_gates(gates)), Evidence(tables=tables, live=live))
+    blessing.set_string_custom_property(JUDGED_SPLIT, question.probes.test_digest)
+    blessing.set_string_custom_property(CANDIDATE, identity)
+    return {"accuracy": float(tables[TEST].correct.mean())}
+
+
+def _gates(text: str) -> Gates:
+    return validated(Gates, json.loads(text))
+
+
+def _decided(blessing: Any, rules: tuple[Rule, ...], found: Evidence) -> None:
+    """Decide, write decision and evidence into the blessing's folder, and bless or do not."""
+    decisions = decide(rules, found)
+    write_evidence(Path(blessing.uri), rules, found, decisions)
+    blessing.set_int_custom_property(BLESSED, int(accepted(decisions)))
 
 
 class AtomicPusherExecutor(PusherExecutor):
@@ -167,11 +307,9 @@ class AtomicPusherExecutor(PusherExecutor):
             shipped_folder(model.uri, custom["artifact"]),
             serving,
             record={**custom["record"], **origin},
-            identity=digest({"model": weights, **custom["same_when"]}),
+            identity=identity_of(Path(model.uri), custom["same_when"]),
             promotion=gather(
                 about={**custom["record"], **custom["about"]},
-                thresholds=Thresholds(**custom["thresholds"]),
-                split=custom["split"],
                 dataset=Path(custom["dataset"]),
                 stages=[Path(one.uri) for one in input_dict["stages"]],
                 order=custom["stages"],
@@ -183,6 +321,7 @@ class AtomicPusherExecutor(PusherExecutor):
             ),
             key=signing_key(),
             keep=custom["keep"],
+            instead_of=custom["instead_of"],
         )
         self._MarkPushed(
             pushed, pushed_destination=str(result.path), pushed_version=str(result.version)
@@ -197,6 +336,7 @@ class AtomicPusherSpec(standard_component_specs.PusherSpec):
     INPUTS = {
         **standard_component_specs.PusherSpec.INPUTS,
         "stages": ChannelParameter(type=Model),
+        "checks": ChannelParameter(type=ExampleAnomalies),
         "anomalies": ChannelParameter(type=ExampleAnomalies),
         "statistics": ChannelParameter(type=ExampleStatistics),
         "evaluation": ChannelParameter(type=ModelEvaluation),

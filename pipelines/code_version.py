@@ -11,20 +11,30 @@ from typing import Any
 
 _PROJECT = Path(__file__).resolve().parent.parent
 _LIBRARIES = ("keras", "numpy", "tensorflow", "tfx")
-GATE_SOURCES = (
+# What judges and publishes a model, and does not make it.
+_GATES = (
+    "components/acceptance/",
+    "components/answers.py",
     "components/artifact.py",
+    "components/data_checks/",
     "components/evidence.py",
-    "components/gate.py",
+    "components/infra/",
+    "components/lite_evaluation.py",
+    "components/probes.py",
+    "components/shipped.py",
+    "schemas/gates.py",
+    "schemas/infra.py",
     "schemas/report.py",
 )
-_NOT_OF_STAGES = {
-    "components/shells.py",
-    "components/push.py",
-    "components/evidence.py",
-    "components/gate.py",
+_NOT_OF_STAGES = (
+    *(one for one in _GATES if one != "components/artifact.py"),
+    "components/notify.py",
     "components/promotion.py",
+    "components/push.py",
+    "components/serving/",
+    "components/shells.py",
     "components/tree.py",
-}
+)
 
 
 def code_version(sources: Iterable[str]) -> str:
@@ -36,14 +46,24 @@ def code_version(sources: Iterable[str]) -> str:
     return digest.hexdigest()[:16]
 
 
+def gate_sources() -> list[str]:
+    """Return the sources that decide what a gate finds, given a model's answers."""
+    return [one for one in _sources() if one.startswith(_GATES)]
+
+
 def stage_sources() -> list[str]:
     """Return the sources that decide what a model stage does: all of components but the gates."""
-    names = {
-        path.relative_to(_PROJECT).as_posix() for path in (_PROJECT / "components").rglob("*.py")
-    }
     others = {"schemas/features.py", "schemas/report.py", "schemas/text.py", "schemas/tokens.py"}
-    served = {name for name in names if name.startswith("components/serving/")}
-    return sorted((names - _NOT_OF_STAGES - served) | others)
+    return [
+        one
+        for one in _sources()
+        if one in others or one.startswith("components/") and not one.startswith(_NOT_OF_STAGES)
+    ]
+
+
+def _sources() -> list[str]:
+    found = (path for part in ("components", "schemas") for path in (_PROJECT / part).rglob("*.py"))
+    return sorted(path.relative_to(_PROJECT).as_posix() for path in found)
 
 
 def software() -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """From a materialized dataset to a pushed model: the TFX pipeline, and how it is run.
 
-The nodes, in order: Examples and Schema (importers), StatisticsGen, ExampleValidator, DataGate,
-one node per model stage of the recipe, Evaluator (on the test split), SizeGate, Pusher.
+The nodes, in order: Examples, Schema and Probes (importers), StatisticsGen, ExampleValidator,
+DataGate, one node per model stage of the recipe, Evaluator (TFMA, on the test split), Answers,
+SizeGate, AccuracyGate, Pusher. The gates are documented in `docs/gates.md`.
 
 Everything of a refresh lies below its root: ``metadata.sqlite`` for all of them, and per recipe
 and profile a folder (see `Places`). TFX is imported inside the functions, so that importing this
@@ -13,6 +14,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import json
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,9 +22,14 @@ from pathlib import Path
 from typing import Any
 
 from components import evidence
+from components.data_checks import DatasetProfile
+from components.promotion import DATA, PROFILE
+from components.serving.baseline import Baseline, find_baseline, kept_evidence
 from components.serving.store import record_refusal
 from components.sources import Sources, sources_of
-from pipelines.code_version import GATE_SOURCES, code_version, software, stage_sources
+from pipelines.augment.policy import parse_policy
+from pipelines.code_version import code_version, gate_sources, software, stage_sources
+from pipelines.probes.build import write_probes
 from pipelines.quiet import quiet
 from pipelines.refresh_report import (
     CACHED,
@@ -35,10 +42,10 @@ from pipelines.refresh_report import (
     Progress,
     build_report,
     node_progress,
-    render,
     write_report,
 )
-from pipelines.refresh_store import Places, heal, only_one, write_schema
+from pipelines.refresh_store import Places, heal, only_one, times_judged, write_schema
+from pipelines.refresh_summary import render
 from schemas.canonical import canonical_json
 from schemas.errors import (
     EXIT_DONE,
@@ -55,6 +62,8 @@ from schemas.report import RefreshReport
 from schemas.stages import config_settings
 
 PUSHER = "Pusher"
+_OTHERS = 11
+"""How many nodes there are beside the model stages."""
 # TFX's own Beam jobs are small: in memory they take seconds where worker processes take 30.
 BEAM_ARGS = ("--runner=DirectRunner", "--direct_running_mode=in_memory", "--direct_num_workers=1")
 
@@ -119,6 +128,10 @@ def run_refresh(
     _check_files(dataset, manifest)
     places = Places(Path(root).resolve(), f"{recipe.name}-{profile}")
     sources = _sources(plan, places, manifest.digest)
+    if plan.notify is not None:
+        from components import notify
+
+        notify.check(plan.notify)
     with only_one(places.root), quiet(verbose=verbose, log=places.log) as terminal:
         started = time.monotonic()
         run = datetime.datetime.now().isoformat()
@@ -126,7 +139,9 @@ def run_refresh(
         progress = progress or node_progress(terminal)
         cause: BaseException | None = None
         try:
-            tell = _teller(progress, index=0, total=len(plan.stages) + 8, node="loading TFX")
+            baseline = find_baseline(places.serving)
+            probes = _probes(plan, recipe, dataset, places, progress)
+            tell = _teller(progress, index=0, total=len(plan.stages) + _OTHERS, node="loading TFX")
             tell(RUNNING)
             pipeline = build_pipeline(
                 plan,
@@ -135,6 +150,8 @@ def run_refresh(
                 manifest=manifest,
                 places=places,
                 sources=sources,
+                probes=probes,
+                baseline=baseline,
             )
             tell(DONE)
             results = run_nodes(pipeline, run=run, places=places, progress=progress)
@@ -152,6 +169,7 @@ def run_refresh(
             run=run,
             seconds=time.monotonic() - started,
             cause=cause,
+            test_uses=times_judged(places, probes),
         )
         for path in (places.report_of(run), places.report):
             write_report(report, path)
@@ -159,6 +177,10 @@ def run_refresh(
             about = {"recipe": recipe.name, "profile": profile, "run": run}
             about["dataset_digest"] = manifest.digest
             record_refusal(places.serving, "; ".join(report.reasons), about)
+    if plan.notify is not None:
+        unheard = notify.notify(plan.notify, status=report.status, report=report.to_json())
+        if unheard:
+            print(unheard, file=sys.stderr)
     if report.status == "failed":
         if isinstance(cause, RefineryError):
             raise cause
@@ -180,23 +202,28 @@ def build_pipeline(
     manifest: Manifest,
     places: Places,
     sources: Mapping[str, Sources],
+    probes: Path,
+    baseline: Baseline,
 ) -> Any:
     """Return the TFX pipeline (``tfx.dsl.Pipeline``) of a plan.
 
     Args:
-        plan: Stages and thresholds.
+        plan: Stages and gates.
         recipe: Gives the name for the record of a push, and the seed of every stage.
         dataset: The materialized dataset.
         manifest: Its manifest.
         places: Where everything goes.
         sources: By stage, what it reads from outside.
+        probes: Slices and corrupted forms of the test split (`pipelines.probes.build`).
+        baseline: What is live.
     """
     import tensorflow_data_validation as tfdv
     from tfx import v1 as tfx
 
     from components import shells
 
-    gate_version, stage_version = code_version(GATE_SOURCES), code_version(stage_sources())
+    gate_version, stage_version = code_version(gate_sources()), code_version(stage_sources())
+    gates = canonical_json(dataclasses.asdict(plan.gates)).decode()
     splits = sorted({shard.split for shard in manifest.shards})
     examples = tfx.dsl.Importer(
         source_uri=str(dataset),
@@ -212,7 +239,13 @@ def build_pipeline(
         source_uri=str(write_schema(dataset, manifest, places)),
         artifact_type=tfx.types.standard_artifacts.Schema,
     ).with_id("Schema")
-    data = examples.outputs["result"]
+    asked = tfx.dsl.Importer(
+        source_uri=str(probes),
+        artifact_type=tfx.types.standard_artifacts.Examples,
+        properties={"split_names": json.dumps([GATED_SPLIT]), "span": 0, "version": 0},
+        custom_properties={"digest": probes.name},
+    ).with_id("Probes")
+    data, forms = examples.outputs["result"], asked.outputs["result"]
     statistics = tfx.components.StatisticsGen(
         examples=data,
         schema=schema.outputs["result"],
@@ -225,9 +258,14 @@ def build_pipeline(
     validator = tfx.components.ExampleValidator(
         statistics=statistics.outputs["statistics"], schema=schema.outputs["result"]
     )
+    previous, previous_why = _last_accepted(places, baseline)
     data_gate = shells.DataGate(
+        examples=data,
         anomalies=validator.outputs["anomalies"],
         statistics=statistics.outputs["statistics"],
+        gates=canonical_json(dataclasses.asdict(plan.data)).decode(),
+        previous=previous,
+        previous_why=previous_why,
         code_version=gate_version,
     )
     stages: dict[str, Any] = {}
@@ -248,19 +286,37 @@ def build_pipeline(
     evaluator = tfx.components.Evaluator(
         examples=data,
         model=model,
-        eval_config=evidence.eval_config(plan.thresholds),
+        eval_config=evidence.eval_config(),
         example_splits=[GATED_SPLIT],
         # TFMA itself loads SavedModels; a TFLite model answers through the interpreter.
         module_path="components.lite_evaluation" if plan.artifact == "tflite" else None,
     )
-    size_gate = shells.SizeGate(
+    answers = shells.Answers(
+        examples=data,
+        probes=forms,
         model=model,
         artifact=plan.artifact,
-        thresholds=canonical_json(dataclasses.asdict(plan.thresholds)).decode(),
-        code_version=gate_version,
+        split=GATED_SPLIT,
+        code_version=f"{stage_version} {gate_version}",
     )
+    judged = {
+        "examples": data,
+        "probes": forms,
+        "model": model,
+        "answers": answers.outputs["answers"],
+        "gates": gates,
+        "code_version": gate_version,
+    }
+    size_gate = shells.SizeGate(artifact=plan.artifact, **judged)
     # Weights are the same model only with the same code and data: both decide what is exported.
     same_when = {"dataset_digest": manifest.digest, "code_version": stage_version}
+    accuracy_gate = shells.AccuracyGate(
+        evaluation=evaluator.outputs["evaluation"],
+        baseline=canonical_json(baseline.to_json()).decode(),
+        serving=str(places.serving),
+        same_when=canonical_json(same_when).decode(),
+        **judged,
+    )
     record = {
         "recipe": recipe.name,
         "profile": plan.profile,
@@ -271,9 +327,10 @@ def build_pipeline(
     }
     pusher = shells.AtomicPusher(
         model=model,
-        model_blessing=evaluator.outputs["blessing"],
+        model_blessing=accuracy_gate.outputs["blessing"],
         infra_blessing=size_gate.outputs["blessing"],
         stages=[one.outputs["model"] for one in stages.values()],
+        checks=data_gate.outputs["checks"],
         anomalies=validator.outputs["anomalies"],
         statistics=statistics.outputs["statistics"],
         evaluation=evaluator.outputs["evaluation"],
@@ -285,8 +342,7 @@ def build_pipeline(
             "record": record,
             "same_when": same_when,
             "about": {"gate_version": gate_version, **software()},
-            "thresholds": dataclasses.asdict(plan.thresholds),
-            "split": GATED_SPLIT,
+            "instead_of": baseline.version,
             "dataset": str(dataset / MANIFEST),
             "stages": list(stages),
             "keep": plan.keep,
@@ -296,8 +352,8 @@ def build_pipeline(
         pipeline_name=places.name,
         pipeline_root=str(places.artifacts),
         components=[
-            examples, schema, statistics, validator, data_gate, *stages.values(), evaluator,
-            size_gate, pusher,
+            examples, schema, asked, statistics, validator, data_gate, *stages.values(), evaluator,
+            answers, size_gate, accuracy_gate, pusher,
         ],
         enable_cache=True,
         metadata_connection_config=tfx.orchestration.metadata.sqlite_metadata_connection_config(
@@ -402,6 +458,52 @@ def _teller(progress: Progress, *, index: int, total: int, node: str) -> Callabl
         return seconds
 
     return tell
+
+
+def _probes(
+    plan: RefreshPlan, recipe: Recipe, dataset: Path, places: Places, progress: Progress
+) -> Path:
+    """Write the probes of the test split where they are not there yet, and return their folder."""
+    tell = _teller(progress, index=0, total=len(plan.stages) + _OTHERS, node="probes")
+    tell(RUNNING)
+    folder = write_probes(
+        dataset,
+        places.probes,
+        policy=parse_policy(recipe.policy, recipe.modality),
+        seed=recipe.seed,
+        robustness=plan.robustness,
+        progress=_by_tenths(lambda line: tell(RUNNING, line)),
+    )
+    tell(DONE)
+    return folder
+
+
+def _by_tenths(tell: Callable[[str], Any]) -> Callable[[int, int], None]:
+    """Return a callback that tells how much is done whenever another tenth is."""
+    told = 0
+
+    def show(done: int, total: int) -> None:
+        nonlocal told
+        if 10 * done // total > told:
+            told = 10 * done // total
+            tell(f"{done:,} of {total:,}")
+
+    return show
+
+
+def _last_accepted(places: Places, baseline: Baseline) -> tuple[str, str]:
+    """Return the profile of the dataset that the live model was made from, or why there is none."""
+    if baseline.state == "first_run":
+        return "", "no dataset was accepted before"
+    path = kept_evidence(places.serving, baseline.version, DATA, PROFILE)
+    if path is None:
+        return "", f"the bundle of version {baseline.version} keeps no profile of its dataset"
+    try:
+        text = path.read_text("utf-8")
+        DatasetProfile.from_json(json.loads(text))
+    except (OSError, ValueError) as error:  # InputError is one: of an earlier program
+        return "", f"the profile of version {baseline.version}'s dataset cannot be read: {error}"
+    return text, ""
 
 
 def _sources(plan: RefreshPlan, places: Places, dataset: str) -> dict[str, Sources]:

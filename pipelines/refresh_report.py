@@ -9,15 +9,29 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
-from components import evidence
-from components.gate import decide, decide_data
+from components.acceptance import decide, read_evidence
+from components.acceptance.summary import alpha_of, parts
+from components.data_checks.store import DECISION
+from components.promotion import ACCURACY, DATA, INFRA_REPORT, SIZE
 from components.push import PUSHED_DIGEST, PUSHED_NOW
 from components.tree import write_text
 from schemas.errors import GateRefusal
+from schemas.infra import InfraReport
 from schemas.refresh import RefreshPlan
-from schemas.report import GateDecision, NodeRow, PushRow, RefreshReport, SizeReport, StageRow
+from schemas.report import (
+    Finding,
+    GateDecision,
+    NodeRow,
+    PartRow,
+    PushRow,
+    RefreshReport,
+    SizeReport,
+    StageRow,
+)
 
 GATED_SPLIT = "test"
+# Gate to the node whose blessing is its verdict.
+_JUDGES = ((ACCURACY, "AccuracyGate"), (SIZE, "SizeGate"))
 RUNNING, DONE, CACHED, FAILED = "running", "done", "cached", "failed"
 
 
@@ -93,6 +107,7 @@ def build_report(
     run: str,
     seconds: float,
     cause: BaseException | None,
+    test_uses: int = 0,
 ) -> RefreshReport:
     """Gather what the nodes measured, decided and pushed.
 
@@ -108,15 +123,13 @@ def build_report(
         run: Identifier of the run.
         seconds: Wall time.
         cause: What the last node raised, or None.
+        test_uses: How many candidates the test split has judged.
     """
     refused = isinstance(cause, GateRefusal)
-    nodes = {one.node: one for one in results if one.state != FAILED or refused}
-    decisions = _decisions(nodes, plan)
-    if refused and results[-1].node in {stage.name for stage in plan.stages}:
-        reason = f"{results[-1].node}: {cause}"
-        decisions.append(GateDecision(gate="forgetting", problems=(reason,)))
-    if refused and results[-1].node == "Pusher":  # a model that was rolled back
-        decisions.append(GateDecision(gate="push", problems=(str(cause),)))
+    nodes = {one.node: one for one in results if one.state != FAILED}
+    decisions, slices, corruptions = _judged(nodes)
+    if isinstance(cause, GateRefusal):
+        decisions.append(_refusal(results[-1].node, cause, plan))
     error = None
     if refused:
         status = "refused"
@@ -143,6 +156,10 @@ def build_report(
             if stage.name in nodes and nodes[stage.name].state != FAILED
         ),
         decisions=tuple(decisions),
+        slices=slices,
+        corruptions=corruptions,
+        test_uses=test_uses,
+        infra=_infra(nodes),
         push=_push_row(nodes["Pusher"]) if status in ("pushed", "nothing_new") else None,
         nodes=tuple(
             NodeRow(node=one.node, state=one.state, seconds=round(one.seconds, 3))
@@ -158,69 +175,55 @@ def write_report(report: RefreshReport, path: Path) -> None:
     write_text(path, json.dumps(report.to_json(), indent=2) + "\n")
 
 
-def render(report: RefreshReport, *, path: Path) -> str:
-    """Return the report as text: stages, gates with value beside threshold, where it was pushed.
+def _judged(
+    nodes: Mapping[str, NodeResult],
+) -> tuple[list[GateDecision], tuple[PartRow, ...], tuple[PartRow, ...]]:
+    """Return what the gates that were reached decided, computed again from their evidence.
 
-    Args:
-        report: The report.
-        path: Where it was written as JSON.
+    With it come the rows of slices and of corruptions.
     """
-    lines = [f"{report.recipe} ({report.profile}): {report.status.replace('_', ' ')}"]
-    if report.stages:
-        lines += ["", *_table(
-            (
-                "stage", "kind", "accuracy on eval", "parameters", "MMAC", "ms", "bytes", "of the",
-                "seconds", "",
-            ),
-            [
-                (
-                    row.name,
-                    row.kind,
-                    f"{row.accuracy:.4f}",
-                    f"{row.parameters:,}",
-                    *_costs(row.size),
-                    f"{row.bytes:,}",
-                    row.size.format if row.size else "",
-                    f"{row.seconds:.1f}",
-                    "cached" if row.cached else "",
-                )
-                for row in report.stages
-            ],
-        )]  # fmt: skip
-    lines += [
-        f"{row.name}: the same shape from fresh weights reaches {row.twin_accuracy:.4f} on eval"
-        for row in report.stages
-        if row.twin_accuracy is not None
-    ]
-    lines.append("")
-    for decision in report.decisions:
-        lines += _decision(decision)
-    lines += ["", _conclusion(report), f"report: {path}"]
-    return "\n".join(lines)
-
-
-def _decisions(nodes: Mapping[str, NodeResult], plan: RefreshPlan) -> list[GateDecision]:
-    """Decide every gate that was reached from the evidence that the nodes left."""
-    decisions = []
+    decisions: list[GateDecision] = []
+    slices: tuple[PartRow, ...] = ()
+    corruptions: tuple[PartRow, ...] = ()
     if "DataGate" in nodes:
-        anomalies = nodes["ExampleValidator"].path("anomalies")
-        statistics = nodes["StatisticsGen"].path("statistics")
-        decisions.append(decide_data(evidence.split_anomalies(anomalies, statistics)))
-    if "Evaluator" in nodes:
-        scores = evidence.eval_report(nodes["Evaluator"].path("evaluation"), split=GATED_SPLIT)
-        decisions.append(decide(scores, plan.thresholds))
-    if "SizeGate" in nodes:
-        weight = evidence.size_report(nodes[plan.push].path("model"), plan.artifact)
-        decisions.append(decide(weight, plan.thresholds))
-    return decisions
+        text = (nodes["DataGate"].path("checks") / DECISION).read_text("utf-8")
+        decisions.append(GateDecision.from_json(json.loads(text)))
+    for gate, node in _JUDGES:
+        if node not in nodes:
+            continue
+        rules, evidence, _ = read_evidence(nodes[node].path("blessing"))
+        findings = tuple(Finding(**one.to_json()) for one in decide(rules, evidence))
+        decisions.append(GateDecision(gate=gate, findings=findings))
+        if gate == ACCURACY:
+            slices, corruptions = parts(evidence.tables, alpha_of(rules))
+    return decisions, slices, corruptions
+
+
+def _infra(nodes: Mapping[str, NodeResult]) -> InfraReport | None:
+    if "SizeGate" not in nodes:
+        return None
+    text = (nodes["SizeGate"].path("blessing") / INFRA_REPORT).read_text("utf-8")
+    return InfraReport.from_json(json.loads(text))
+
+
+def _refusal(node: str, cause: GateRefusal, plan: RefreshPlan) -> GateDecision:
+    """Return what a node decided that stopped the run."""
+    if cause.decision is not None:
+        return cause.decision
+    gates = {"DataGate": DATA, "SizeGate": SIZE, "AccuracyGate": ACCURACY, "Pusher": "push"}
+    if node in {stage.name for stage in plan.stages}:
+        return GateDecision(gate="forgetting", problems=(f"{node}: {cause}",))
+    return GateDecision(gate=gates.get(node, node), problems=(str(cause),))
 
 
 def _disagreement(nodes: Mapping[str, NodeResult], decisions: Sequence[GateDecision]) -> str | None:
     """Return how a blessing differs from our decision on the same evidence, or None."""
-    blessings = {"accuracy": "Evaluator", "size": "SizeGate"}
     for decision in decisions:
-        node = blessings.get(decision.gate)
-        if node and bool(_property(nodes[node], "blessing", "blessed")) != decision.blessed:
+        node = dict(_JUDGES).get(decision.gate)
+        if (
+            node in nodes
+            and bool(_property(nodes[node], "blessing", "blessed")) != decision.blessed
+        ):
             return (
                 f"node {node} {'refused' if decision.blessed else 'blessed'} the model, which "
                 f"disagrees with its evidence: {decision.to_json()}; nothing it says can be trusted"
@@ -252,15 +255,6 @@ def _stage_row(node: NodeResult) -> StageRow:
     )
 
 
-def _costs(size: SizeReport | None) -> tuple[str, str]:
-    """Return millions of multiplications and the milliseconds that one example takes."""
-    latency = size.latency_of(1) if size else None
-    return (
-        f"{size.macs / 1e6:.2f}" if size and size.macs is not None else "-",
-        f"{latency.median_ms:.3f}" if latency else "-",
-    )
-
-
 def _push_row(node: NodeResult) -> PushRow:
     artifact = node.outputs["pushed_model"][0]
     return PushRow(
@@ -275,37 +269,3 @@ def _message(error: BaseException) -> str:
     """Return the class and the message, of which Beam's wrappers repeat much, on one line."""
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text if len(text) <= 600 else text[:600] + ' ...'}"
-
-
-def _decision(decision: GateDecision) -> list[str]:
-    verdict = "passed " if decision.blessed else "REFUSED"
-    lines = [f"{decision.gate:<9}{verdict}  {check.describe()}" for check in decision.checks]
-    return lines + [f"{decision.gate:<9}{verdict}  {problem}" for problem in decision.problems]
-
-
-def _conclusion(report: RefreshReport) -> str:
-    took = f"{report.seconds:.0f} s"
-    if report.status == "refused":
-        return f"not pushed ({took}): " + "; ".join(report.reasons)
-    if report.status == "failed" or report.push is None:
-        return f"failed ({took}): {report.error}"
-    where = f"{report.push.path} (version {report.push.version}, {report.push.digest[:12]})"
-    if report.status == "nothing_new":
-        fresh = [node.node for node in report.nodes if node.state == DONE]
-        how = "all model stages cached" if all(row.cached for row in report.stages) else (
-            f"ran again: {', '.join(fresh)}"
-        )  # fmt: skip
-        return f"nothing new ({took}; {how}): already live at {where}"
-    return f"pushed ({took}) to {where}"
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return aligned lines; the first two columns to the left, the others to the right."""
-    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
-    return [
-        "  ".join(
-            cell.ljust(width) if i < 2 else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in [header, *rows]
-    ]

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from components.probes import Probes
+from components.promotion import CANDIDATE, JUDGED_SPLIT
 from components.tree import write_text
 from schemas.canonical import sha256
 from schemas.dataset_schema import SCHEMA_FILE
@@ -42,6 +44,11 @@ class Places:
     def artifacts(self) -> Path:
         """TFX's pipeline root."""
         return self.root / self.name / "artifacts"
+
+    @property
+    def probes(self) -> Path:
+        """Where the probes of test splits lie, a folder for each."""
+        return self.root / self.name / "probes"
 
     @property
     def serving(self) -> Path:
@@ -113,6 +120,28 @@ def write_schema(dataset: Path, manifest: Manifest, places: Places) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / "schema.pbtxt", text)
     return folder
+
+
+def times_judged(places: Places, probes: Path) -> int:
+    """Return how many candidates the accuracy gates of this root have judged by a test split.
+
+    Args:
+        places: Where the metadata lies; every recipe and profile of the root counts.
+        probes: The probes of that test split, which name it.
+    """
+    from ml_metadata import metadata_store
+    from ml_metadata.proto import metadata_store_pb2 as mlmd
+
+    config = mlmd.ConnectionConfig()
+    config.sqlite.filename_uri = str(places.metadata)
+    split = Probes.open(probes).test_digest
+    blessings = metadata_store.MetadataStore(config).get_artifacts_by_type("ModelBlessing")
+    judged = {
+        one.custom_properties[CANDIDATE].string_value
+        for one in blessings
+        if one.custom_properties[JUDGED_SPLIT].string_value == split
+    }
+    return len(judged)
 
 
 def heal(places: Places) -> None:

@@ -1,4 +1,4 @@
-"""The ``refresh:`` section of a recipe: model stages, thresholds, profiles.
+"""The ``refresh:`` section of a recipe: model stages, gates, profiles.
 
 Needs pydantic alone, so that a recipe is validated without TensorFlow. What each kind of stage
 takes is in `schemas.stages`.
@@ -7,41 +7,34 @@ takes is in `schemas.stages`.
 import dataclasses
 import re
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import Field, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from schemas.errors import unknown_name
+from schemas.data_gates import DataGates
+from schemas.errors import InputError, unknown_name
+from schemas.gates import Gates
+from schemas.notify import Notify
+from schemas.probes import Robustness
 from schemas.stages import (
     ANSWERS_ONLY,
     MODEL_FAMILIES,
     STAGE_KINDS,
     STRICT,
     TEXT_FAMILIES,
-    Fraction,
     Positive,
     located,
     parse_config,
 )
+from schemas.validation import validated
 
 PROFILES = ("smoke", "demo", "full")
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 Artifact = Literal["saved_model", "tflite"]
-
-
-@dataclass(frozen=True, config=STRICT, kw_only=True)
-class Thresholds:
-    """What the pushed model must meet; both are required, so that no gate is ever silent.
-
-    ``accuracy``: least accuracy on ``Split-test``. ``bytes``: most bytes of the artifact that
-    ships, vocabulary included.
-    """
-
-    accuracy: Fraction
-    bytes: Positive
+Section = TypeVar("Section")
 
 
 @dataclass(frozen=True, config=STRICT, kw_only=True)
@@ -68,10 +61,12 @@ class StageSpec:
 
 @dataclass(frozen=True, config=STRICT, kw_only=True)
 class Profile:
-    """Overrides of a profile: stage name to config fields, and thresholds."""
+    """Overrides of a profile: stage name to config fields, and keys of the other sections."""
 
     stages: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    thresholds: dict[str, Any] = Field(default_factory=dict)
+    gates: dict[str, Any] = Field(default_factory=dict)
+    data: dict[str, Any] = Field(default_factory=dict)
+    robustness: dict[str, Any] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True, config=STRICT, kw_only=True)
@@ -82,7 +77,10 @@ class RefreshPlan:
     profile: str
     stages: tuple[Stage, ...]
     push: str
-    thresholds: Thresholds
+    gates: Gates
+    data: DataGates = dataclasses.field(default_factory=DataGates)
+    robustness: Robustness | None = None
+    notify: Notify | None = None
     artifact: Artifact = "saved_model"
     keep: Positive | None = None
 
@@ -96,10 +94,15 @@ class RefreshPlan:
 
 @dataclass(frozen=True, config=STRICT, kw_only=True)
 class RefreshConfig:
-    """The stages in order, the one whose model is evaluated and pushed, and its thresholds.
+    """The stages in order, the one whose model is evaluated and pushed, and what it must show.
 
     Label smoothing is 0 in a stage that teaches another, unless it says otherwise: smoothed
     answers hide which classes are alike (Müller et al., "When Does Label Smoothing Help?", 2019).
+
+    ``gates`` is what `schemas.gates.Gates` takes, with a ceiling of bytes; ``data``
+    (`schemas.data_gates.DataGates`) what the dataset must show before anything is trained;
+    ``robustness`` (`schemas.probes.Robustness`) which corrupted examples are answered as well;
+    ``notify`` (`schemas.notify.Notify`) who hears of the outcome.
 
     ``artifact`` says in which form it is evaluated, weighed and pushed: ``saved_model``, or
     ``tflite`` where the stage that is pushed is a ``quantize`` stage. ``keep`` is how many pushed
@@ -110,7 +113,10 @@ class RefreshConfig:
     model: Literal["image_resnet", "text_embedding", "text_conv"]
     stages: tuple[StageSpec, ...] = Field(min_length=1)
     push: str
-    thresholds: Thresholds
+    gates: dict[str, Any]
+    data: dict[str, Any] = Field(default_factory=dict)
+    robustness: dict[str, Any] | None = None
+    notify: Notify | None = None
     artifact: Artifact = "saved_model"
     keep: Positive | None = None
     profiles: dict[Literal["smoke", "demo", "full"], Profile] = Field(default_factory=dict)
@@ -178,21 +184,57 @@ class RefreshConfig:
             width_problem = _width_problem(stages[-1], stages)
             if width_problem:
                 raise located(("stages", index, "config", "width"), width_problem)
-        thresholds = self.thresholds
-        if profile.thresholds:
-            written = {"accuracy": thresholds.accuracy, "bytes": thresholds.bytes}
-            try:
-                thresholds = Thresholds(**{**written, **profile.thresholds})
-            except ValidationError as error:
-                raise _prefixed(error, ("profiles", name, "thresholds")) from None
+        gates = self._section("gates", Gates, name)
+        _check_gates(gates, robustness=self.robustness is not None)
         return RefreshPlan(
             model=self.model,
             profile=name,
             stages=tuple(stages),
             push=self.push,
-            thresholds=thresholds,
+            gates=gates,
+            data=self._section("data", DataGates, name),
+            robustness=(
+                None if self.robustness is None else self._section("robustness", Robustness, name)
+            ),
+            notify=self.notify,
             artifact=self.artifact,
             keep=self.keep,
+        )
+
+    def _section(self, section: str, kind: type[Section], profile: str) -> Section:
+        """Return a section with what the profile lays over it.
+
+        Raises:
+            InputError: with its path below ``refresh``.
+        """
+        own, loc = getattr(self, section) or {}, (section,)
+        try:
+            found = validated(kind, own)
+            overrides = self.profiles.get(profile, Profile())  # type: ignore[call-overload]
+            if over := getattr(overrides, section):
+                loc = ("profiles", profile, section)
+                found = validated(kind, _merged(own, over))
+        except InputError as error:
+            raise error.under(*loc) from None
+        return found
+
+
+def _check_gates(gates: Gates, *, robustness: bool) -> None:
+    """Refuse gates that would be silent.
+
+    Raises:
+        InputError: no ceiling of bytes, or a floor of what is not measured.
+    """
+    if gates.ceilings.bytes is None:
+        raise InputError(
+            "gates need a ceiling of the bytes that ship; add ceilings: {bytes: 1000000}",
+            path=("gates", "ceilings"),
+        )
+    if gates.floors.robust_accuracy is not None and not robustness:
+        raise InputError(
+            "robust_accuracy is of corrupted test examples, and there are none; add robustness: "
+            "{examples: 1000} to refresh, or remove the floor",
+            path=("gates", "floors", "robust_accuracy"),
         )
 
 
@@ -342,7 +384,7 @@ def _prefixed(error: ValidationError, loc: tuple[str | int, ...]) -> ValidationE
 def _keys(title: str, loc: tuple[str | int, ...]) -> list[str]:
     """Return the keys that are valid beside the last part of an error's location."""
     families = [MODEL_FAMILIES[part] for part in loc if part in MODEL_FAMILIES]
-    classes = {kind.__name__: kind for kind in (*STAGE_KINDS.values(), Thresholds)}
+    classes = {kind.__name__: kind for kind in STAGE_KINDS.values()}
     return [name for name in _fields((families or [classes[title]])[0]) if name != "family"]
 
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from schemas.infra import InfraReport
+
 
 @dataclass(frozen=True, kw_only=True)
 class EvalReport:
@@ -100,7 +102,6 @@ class Check:
         limit: The threshold.
         value: The measured value.
         examples: How many examples the value rests on, or None where it rests on none.
-        live: The same measure of the model that is live, or None; it is shown, not gated.
     """
 
     measure: str
@@ -108,7 +109,6 @@ class Check:
     limit: float
     value: float
     examples: int | None = None
-    live: float | None = None
 
     @property
     def passed(self) -> bool:
@@ -122,10 +122,7 @@ class Check:
 
         Value and limit are written with as many digits as it takes to tell them apart.
         """
-        beside = [f"n={self.examples:,}"] if self.examples is not None else []
-        if self.live is not None:
-            beside.append(f"live model {_number(self.live)}")
-        note = f" ({', '.join(beside)})" if beside else ""
+        note = f" (n={self.examples:,})" if self.examples is not None else ""
         value, limit = _told_apart(self.value, self.limit)
         if self.kind == "at_least":
             verdict = "meets the least allowed" if self.passed else "is below the least allowed"
@@ -298,6 +295,7 @@ class RefreshReport:
             training; empty where the recipe asks for none.
         test_uses: How many candidates this test split has judged under this root, this one
             included; the more, the less its verdicts are worth.
+        infra: What what ships costs in a fresh process; None where it was not measured.
         push: Where the model is served, or None when it was refused.
         nodes: Every node that was reached, in order.
         error: Why it failed, or None.
@@ -317,6 +315,7 @@ class RefreshReport:
     slices: tuple[PartRow, ...] = ()
     corruptions: tuple[PartRow, ...] = ()
     test_uses: int = 0
+    infra: InfraReport | None = None
     error: str | None = None
 
     @property
@@ -328,6 +327,7 @@ class RefreshReport:
         """Return plain JSON values."""
         data = dataclasses.asdict(self)
         data["decisions"] = [decision.to_json() for decision in self.decisions]
+        data["infra"] = self.infra.to_json() if self.infra else None
         data["reasons"] = list(self.reasons)
         return data
 

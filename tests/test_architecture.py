@@ -75,7 +75,7 @@ LIGHT_COMPONENTS = (
     "components.acceptance.*",
     "components.artifact",
     "components.data_checks.*",
-    "components.gate",
+    "components.notify",
     "components.infra.*",
     "components.probes",
     "components.promotion",

@@ -220,10 +220,10 @@ def test_missing_corpus_names_the_command_that_gets_it(tmp_path):
 @pytest.mark.parametrize(
     ("setting", "parts"),
     [
-        ("refresh.thresholds.accuracy=1.5", ["less than or equal to 1", "1.5"]),
-        ("refresh.thresholds.accuracy=0", ["greater than 0", "got 0"]),
-        ("refresh.thresholds.bytes=-1", ["greater than 0", "got -1"]),
-        ("refresh.thresholds.bytes=small", ["valid integer", "'small'"]),
+        ("refresh.gates.floors.accuracy=1.5", ["below 1", "1.5"]),
+        ("refresh.gates.floors.accuracy=0", ["above 0", "not 0"]),
+        ("refresh.gates.ceilings.bytes=-1", ["above 0", "not -1"]),
+        ("refresh.gates.ceilings.bytes=small", ["valid integer", "'small'"]),
         ("refresh.push=best", ["best"]),
     ],
 )

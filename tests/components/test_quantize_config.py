@@ -12,7 +12,7 @@ SECTION = {
     "model": "image_resnet",
     "push": "small",
     "artifact": "tflite",
-    "thresholds": {"accuracy": 0.9, "bytes": 40_000},
+    "gates": {"floors": {"accuracy": 0.9}, "ceilings": {"bytes": 40_000}},
     "stages": [
         {"name": "teacher", "kind": "train", "config": {"epochs": 5}},
         {"name": "small", "kind": "quantize", "base": "teacher"},

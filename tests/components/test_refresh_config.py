@@ -11,7 +11,7 @@ from schemas.stages import config_settings, parse_config
 SECTION = {
     "model": "image_resnet",
     "push": "small",
-    "thresholds": {"accuracy": 0.9, "bytes": 400_000},
+    "gates": {"floors": {"accuracy": 0.9}, "ceilings": {"bytes": 400_000}},
     "stages": [
         {"name": "teacher", "kind": "train", "config": {"model": {"width": 32}, "epochs": 5}},
         {"name": "small", "kind": "prune", "base": "teacher", "teacher": "teacher"},
@@ -19,7 +19,7 @@ SECTION = {
     "profiles": {
         "smoke": {
             "stages": {"teacher": {"epochs": 1, "model": {"blocks": 2}}},
-            "thresholds": {"accuracy": 0.5},
+            "gates": {"floors": {"accuracy": 0.5}},
         }
     },
 }
@@ -36,8 +36,8 @@ def test_profile_is_laid_over_the_stages():
     assert (smoke.stage("teacher").config.epochs, demo.stage("teacher").config.epochs) == (1, 5)
     assert smoke.stage("teacher").config.model.width == 32
     assert smoke.stage("teacher").config.model.blocks == 2
-    assert (smoke.thresholds.accuracy, smoke.thresholds.bytes) == (0.5, 400_000)
-    assert demo.thresholds.accuracy == 0.9
+    assert (smoke.gates.floors.accuracy, smoke.gates.ceilings.bytes) == (0.5, 400_000)
+    assert demo.gates.floors.accuracy == 0.9
     assert [stage.name for stage in demo.stages] == ["teacher", "small"]
     assert {config.for_profile(name).push for name in PROFILES} == {"small"}
     with pytest.raises(ValueError, match="smoke, demo, full, not 'big'"):
@@ -53,9 +53,14 @@ def test_config_survives_json():
 @pytest.mark.parametrize(
     ("path", "value", "loc", "match"),
     [
-        (("thresholds", "accuracy"), 1.5, None, "less than or equal to 1"),
-        (("thresholds", "accuracy"), 0, None, "greater than 0"),
-        (("thresholds",), {"accuracy": 0.5}, ("thresholds", "bytes"), "required"),
+        (("gates", "floors", "accuracy"), 1.5, None, "below 1"),
+        (("gates", "floors", "acuracy"), 0.5, None, "Did you mean 'accuracy'"),
+        (("gates", "alpha"), 0.5, None, "0.0001 to 0.2"),
+        (("gates", "ceilings"), {}, None, "need a ceiling of the bytes"),
+        (("gates", "floors", "robust_accuracy"), 0.5, None, "add robustness"),
+        (("gates",), {"ceilings": {"bytes": 9}}, ("gates", "floors"), "a floor or against_live"),
+        (("data",), {"min_per_class": "x"}, ("data", "min_per_class"), "valid integer"),
+        (("robustness",), {"examples": 0}, ("robustness", "examples"), "1 or more"),
         (("stages",), [], None, "at least 1"),
         (("stages", 1, "kind"), "prun", None, "one of train, distill, prune, finetune"),
         (("stages", 1, "base"), "tea", None, "earlier stage .teacher., not 'tea'"),
@@ -76,7 +81,12 @@ def test_config_survives_json():
         ),
         (("profiles", "smoke", "stages", "teacher"), {"epochs": -1}, None, "greater than or equal"),
         (("profiles", "smoke", "stages", "teachr"), {}, None, "must name a stage"),
-        (("profiles", "smoke", "thresholds"), {"bytes": -1}, None, "greater than 0"),
+        (
+            ("profiles", "smoke", "gates"),
+            {"ceilings": {"bytes": -1}},
+            ("profiles", "smoke", "gates", "ceilings", "bytes"),
+            "above 0",
+        ),
         (("profiles", "quick"), {}, None, "smoke"),
         (("model",), "image_vit", None, "image_resnet"),
     ],
@@ -91,7 +101,8 @@ def test_mistakes_are_located(path, value, loc, match):
     with pytest.raises(ValidationError, match=match) as caught:
         load(section)
 
-    found = caught.value.errors()[0]["loc"]
+    error = caught.value.errors()[0]
+    found = (*error["loc"], *getattr(error.get("ctx", {}).get("error"), "path", ()))
     assert found[: len(loc or path)] == (loc or path)
 
 

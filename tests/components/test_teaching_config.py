@@ -10,7 +10,7 @@ from schemas.refresh import RefreshConfig
 SECTION = {
     "model": "text_embedding",
     "push": "student",
-    "thresholds": {"accuracy": 0.9, "bytes": 400_000},
+    "gates": {"floors": {"accuracy": 0.9}, "ceilings": {"bytes": 400_000}},
     "stages": [
         {"name": "network", "kind": "train", "config": {"model": {}}},
         {"name": "answers", "kind": "signals", "teacher": "network"},

@@ -218,7 +218,7 @@ def test_a_recipe_is_held_to_the_widths_there_are(width, base, match):
         "model": "image_resnet",
         "push": "small",
         "artifact": "tflite",
-        "thresholds": {"accuracy": 0.9, "bytes": 400_000},
+        "gates": {"floors": {"accuracy": 0.9}, "ceilings": {"bytes": 400_000}},
         "stages": [
             {"name": "teacher", "kind": "train", "config": {"model": {"width": 8}}},
             {"name": "slim", "kind": "widths", "base": "teacher", "config": {"widths": [1, 0.5]}},

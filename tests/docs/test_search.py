@@ -23,9 +23,9 @@ def test_every_key_is_named():
 def test_the_recipe_is_valid_and_its_budget_is_as_told():
     (block,) = re.findall(r"```yaml\n(.*?)```", DOC, re.DOTALL)
     written = yaml.safe_load(block)
-    thresholds = {"accuracy": 0.7, "bytes": 100_000}
+    gates = {"floors": {"accuracy": 0.7}, "ceilings": {"bytes": 100_000}}
     refresh = RefreshConfig(
-        model="image_resnet", push="shipped", artifact="tflite", thresholds=thresholds, **written
+        model="image_resnet", push="shipped", artifact="tflite", gates=gates, **written
     )
     config = refresh.for_profile("full").stage("small").config
 

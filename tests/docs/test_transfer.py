@@ -22,7 +22,7 @@ def test_its_recipes_are_valid():
     content["refresh"] = {
         "model": "image_resnet",
         "push": names[-1],
-        "thresholds": {"accuracy": 0.5, "bytes": 10**8},
+        "gates": {"floors": {"accuracy": 0.5}, "ceilings": {"bytes": 10**8}},
         "stages": written,
     }
     plan = parse_recipe(content, origin="docs/transfer.md").recipe.refresh.for_profile("full")

@@ -15,7 +15,7 @@ STAGES = [
 ]
 
 
-def recipe(*, accuracy=0.05, size=10_000_000, seed=1, stages=STAGES):
+def recipe(*, accuracy=0.05, size=10_000_000, seed=1, stages=STAGES, **sections):
     """Return the digits recipe with one copy, a smaller dataset and the given refresh."""
     content = {
         **load_recipe("digits").content,
@@ -25,7 +25,8 @@ def recipe(*, accuracy=0.05, size=10_000_000, seed=1, stages=STAGES):
             "model": "image_resnet",
             "stages": stages,
             "push": stages[-1]["name"],
-            "thresholds": {"accuracy": accuracy, "bytes": size},
+            "gates": {"floors": {"accuracy": accuracy}, "ceilings": {"bytes": size}},
+            **sections,
         },
     }
     return parse_recipe(content, origin="digits, for tests")

@@ -103,7 +103,7 @@ def test_texts_ship_with_their_words(tmp_path):
             "stages": stages,
             "push": "small",
             "artifact": "tflite",
-            "thresholds": {"accuracy": 0.01, "bytes": 10_000},
+            "gates": {"floors": {"accuracy": 0.01}, "ceilings": {"bytes": 10_000}},
         },
     }
     plan = make_plan(parse_recipe(content, origin="tests"), str(tmp_path / "data"))

@@ -11,19 +11,23 @@ from pathlib import Path
 
 import pytest
 
+from components.acceptance import read_predictions
+from components.evidence import check_agreement, eval_report
 from components.push import live_model
 from components.serving.history import read_history
 from components.serving.rollback import rollback
 from components.serving.verify import verify_serving
 from pipelines.refresh import run_refresh
-from pipelines.refresh_report import CACHED, DONE, FAILED, render
+from pipelines.refresh_report import CACHED, DONE, FAILED
 from pipelines.refresh_store import only_one
+from pipelines.refresh_summary import render
 from schemas.errors import FailedError, InputError
+from schemas.manifest import load_manifest
 from tests.refresh.support import Watch, recipe, refresh
 
 NODES = [
-    "Examples", "Schema", "StatisticsGen", "ExampleValidator", "DataGate", "teacher", "student",
-    "Evaluator", "SizeGate", "Pusher",
+    "Examples", "Probes", "Schema", "StatisticsGen", "ExampleValidator", "DataGate", "teacher",
+    "student", "Answers", "Evaluator", "AccuracyGate", "SizeGate", "Pusher",
 ]  # fmt: skip
 
 
@@ -55,6 +59,9 @@ def test_first_run_pushes(first):
     assert sorted(path.name for path in (bundle / "decisions").iterdir()) == [
         "01-data.json", "02-accuracy.json", "03-size.json",
     ]  # fmt: skip
+    kept = {path.relative_to(bundle / "evidence").as_posix() for path in bundle.rglob("*.parquet")}
+    assert kept == {"02-accuracy/predictions/candidate/test.parquet"}
+    assert (bundle / "evidence" / "01-data" / "profile").is_file()
     assert [path.name for path in sorted((bundle / "stages").iterdir())] == [
         "01-teacher.json", "02-student.json",
     ]  # fmt: skip
@@ -71,15 +78,22 @@ def test_report_says_what_was_measured_decided_and_pushed(first, dataset):
     assert data["dataset_digest"] == manifest["digest"]
     gates = {decision["gate"]: decision for decision in data["decisions"]}
     assert list(gates) == ["data", "accuracy", "size"]
-    (check,) = gates["accuracy"]["checks"]
+    (finding,) = gates["accuracy"]["findings"]
     tested = sum(shard["examples"] for shard in manifest["shards"] if shard["split"] == "test")
-    assert check["examples"] == tested
-    assert check["limit"] == 0.05
-    (check,) = gates["size"]["checks"]
-    assert check["value"] == data["stages"][-1]["bytes"]
+    assert finding["numbers"]["examples"] == tested
+    assert finding["threshold"] == 0.05
+    assert finding["bound"] < finding["value"]
+    size, golden = gates["size"]["findings"]
+    assert size["value"] == data["stages"][-1]["bytes"]
+    assert golden["value"] < 1e-5, "the exported model answers alike in a fresh process"
+    assert len(data["infra"]["latency_ms"]) == 200
+    assert data["test_uses"] == 1
+    parts = {one["name"].split("=")[0] for one in data["slices"]}
+    assert parts == {"brightness", "class", "contrast"}
+    assert data["corruptions"] == []
     text = render(outcome.report, path=outcome.report_path)
     assert text == outcome.summary
-    assert "accuracy on test" in text
+    assert "accuracy passed   accuracy " in text
     assert data["push"]["path"] in text
 
 
@@ -91,28 +105,85 @@ def test_tfma_and_our_own_scores_agree(first, dataset):
     root, outcome = first
     (folder,) = (root / "digits-smoke" / "artifacts" / "student" / "model").iterdir()
     ours = evaluate(load_model(folder), open_dataset(dataset), "test")
-    (check,) = next(one for one in outcome.report.decisions if one.gate == "accuracy").checks
-    assert check.examples == ours.examples
-    assert check.value == pytest.approx(ours.accuracy, abs=1e-6)
+    (found,) = next(one for one in outcome.report.decisions if one.gate == "accuracy").findings
+    assert found.numbers["examples"] == ours.examples
+    assert found.value == pytest.approx(ours.accuracy, abs=1e-6)
+    (evaluation,) = (root / "digits-smoke" / "artifacts" / "Evaluator" / "evaluation").iterdir()
+    theirs = eval_report(evaluation, split="test")
+    assert theirs.accuracy == pytest.approx(found.value, abs=1e-6)
+    (answers,) = (root / "digits-smoke" / "artifacts" / "Answers" / "answers").iterdir()
+    table = read_predictions(answers / "test.parquet")
+    assert theirs.loss == pytest.approx(table.losses.mean(), abs=1e-6)
+    check_agreement(evaluation, table)
+    other = dataclasses.replace(table, answers=(table.answers + 1) % len(table.classes))
+    with pytest.raises(FailedError, match="TFMA and the gate must agree on the accuracy"):
+        check_agreement(evaluation, other)
 
 
 def test_second_run_finds_nothing_new(used_root, dataset):
     watch = Watch()
     outcome = refresh(dataset, used_root, watch)
     assert (outcome.status, outcome.exit_code) == ("nothing_new", 0)
-    assert {name for name in NODES if watch.states[name] != CACHED} == {"Pusher"}
+    ran = {name for name in NODES if watch.states[name] != CACHED}
+    assert ran == {"DataGate", "AccuracyGate", "Pusher"}, "they compare with what is live by now"
     assert live_model(used_root / "digits-smoke" / "serving").version == 1
     assert "nothing new" in outcome.summary
 
 
-def test_impossible_thresholds_are_refused_with_every_value(used_root, dataset):
-    outcome = refresh(dataset, used_root, accuracy=1.0, size=1_000)
+def test_impossible_limits_are_refused_with_every_value(used_root, dataset):
+    outcome = refresh(dataset, used_root, accuracy=0.999, size=1_000)
     assert (outcome.status, outcome.exit_code) == ("refused", 3)
     assert outcome.report.push is None
     accuracy, size = outcome.report.reasons
-    assert "is below the least allowed 1.0000" in accuracy
-    assert "is above the most allowed 1,000" in size
+    assert "is below the floor 0.9990" in accuracy
+    assert "is above the ceiling 1,000" in size
+    assert outcome.report.test_uses == 1, "the same model again"
     assert live_model(used_root / "digits-smoke" / "serving").version == 1
+
+
+def test_the_live_model_is_asked_the_same_and_decides(used_root, dataset):
+    """A model that must gain on the live one: the seed decides, and the numbers say so."""
+    gates = {
+        "floors": {"accuracy": 0.05},
+        "ceilings": {"bytes": 10_000_000},
+        "against_live": {"required_gain": 0.95},
+    }
+    outcome = refresh(dataset, used_root, seed=21, gates=gates)
+    assert (outcome.status, outcome.exit_code) == ("refused", 3)
+    (found,) = [
+        one for gate in outcome.report.decisions for one in gate.findings if "live" in one.name
+    ]
+    cells = ("both_right", "candidate_alone_right", "live_alone_right", "both_wrong")
+    assert sum(found.numbers[name] for name in cells) == found.numbers["examples"]
+    assert found.outcome == "failed"
+    assert "McNemar p=" in outcome.summary
+    assert outcome.report.test_uses == 2
+    event = read_history(used_root / "digits-smoke" / "serving").events[-1]
+    assert (event.event, "falls short of the required gain" in event.reason) == ("refused", True)
+
+    gates["against_live"] = {"tolerated_loss": 0.99}
+    pushed = refresh(dataset, used_root, seed=21, gates=gates)
+    assert pushed.status == "pushed"
+    again = refresh(dataset, used_root, seed=21, gates=gates)
+    assert again.status == "nothing_new"
+    assert "this very model" in again.summary
+
+
+def test_a_live_model_that_cannot_be_scored_is_refused_by_the_rule(used_root, dataset):
+    serving = used_root / "digits-smoke" / "serving"
+    live = live_model(serving)
+    for one in (live.path / "variables").iterdir():
+        one.write_bytes(b"")
+    gates = {
+        "floors": {"accuracy": 0.05},
+        "ceilings": {"bytes": 10_000_000},
+        "against_live": {"tolerated_loss": 0.5},
+    }
+    outcome = refresh(dataset, used_root, seed=22, gates=gates)
+    assert outcome.status == "refused"
+    assert f"the files of version {live.version} are not those" in outcome.summary
+    gates["against_live"]["on_missing"] = "floors"
+    assert refresh(dataset, used_root, seed=22, gates=gates).status == "pushed"
 
 
 def test_a_damaged_live_model_is_replaced_though_all_is_cached(used_root, dataset):
@@ -182,8 +253,10 @@ def test_interrupted_then_killed_then_resumed(used_root, dataset):
 def test_anomalies_block_before_any_stage(dataset, tmp_path):
     bad = tmp_path / "bad"
     shutil.copytree(dataset, bad)
+    schema = bad / "schema.pbtxt"
+    schema.write_text(load_manifest(bad).schema.pbtxt().replace("max: 9", "max: 4"))
     manifest = json.loads((bad / "manifest.json").read_text())
-    manifest["schema"]["label_names"] = manifest["schema"]["label_names"][:5]
+    manifest["files"].append({"path": schema.name, "bytes": 1, "sha256": "0" * 64})
     (bad / "manifest.json").write_text(json.dumps(manifest))
     watch = Watch()
     outcome = refresh(bad, tmp_path / "root", watch)

@@ -5,19 +5,26 @@ import io
 import json
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 from tfx.types import standard_artifacts
 
+from components.acceptance import Evidence, cost_rules, decide, write_evidence
 from pipelines import code_version
 from pipelines.quiet import quiet
-from pipelines.refresh_report import NodeEvent, NodeResult, build_report, node_progress, render
-from schemas.refresh import RefreshPlan, Stage, Thresholds
+from pipelines.refresh_report import NodeEvent, NodeResult, build_report, node_progress
+from pipelines.refresh_summary import render
+from schemas.gates import Ceilings, Floors, Gates
+from schemas.infra import InfraReport
+from schemas.refresh import RefreshPlan, Stage
 from schemas.report import (
     Check,
+    Finding,
     GateDecision,
     Latency,
     NodeRow,
+    PartRow,
     PushRow,
     RefreshReport,
     SizeReport,
@@ -64,17 +71,41 @@ def report(**changes):
         "decisions": (
             GateDecision(
                 gate="accuracy",
-                checks=(
-                    Check(
-                        measure="accuracy on test",
-                        kind="at_least",
-                        limit=0.8,
-                        value=0.85,
-                        examples=360,
+                findings=(
+                    Finding(name="accuracy", outcome="passed", passed=True, reason="good enough"),
+                    Finding(
+                        name="accuracy against live",
+                        outcome="failed",
+                        passed=False,
+                        reason="much worse",
+                        numbers={
+                            "both_right": 1_200,
+                            "candidate_alone_right": 3,
+                            "live_alone_right": 21,
+                            "both_wrong": 9,
+                            "mcnemar_one_sided": 0.9999,
+                            "mcnemar_two_sided": 0.00028,
+                        },
                     ),
                 ),
             ),
+            GateDecision(
+                gate="data",
+                checks=(
+                    Check(measure="anomalies", kind="at_most", limit=0, value=0),
+                    Check(measure="drift of label", kind="at_most", limit=0.1, value=0.25),
+                ),
+            ),
         ),
+        "slices": (
+            PartRow(name="class=cat", examples=9, accuracy=0.5, bound=0.3),
+            PartRow(name="class=ant", examples=9, accuracy=0.25, bound=0.1),
+        ),
+        "corruptions": (
+            PartRow(name="unseen_corruptions", examples=9, accuracy=0.4, bound=0.2),
+            PartRow(name="unseen_corruptions/fog", examples=9, accuracy=0.3, bound=0.1),
+        ),
+        "test_uses": 3,
         "push": PushRow(path="/serving/3", version=3, digest="a" * 64, pushed=True),
         "nodes": (NodeRow(node="teacher", state="cached", seconds=0.1),),
     }
@@ -88,9 +119,17 @@ def test_table_shows_stage_figures_gates_and_destination(tmp_path):
         "train", "0.9000", "1,234", "1.50", "0.087", "56,789", "tflite", "7.0", "cached"
     ]  # fmt: skip
     assert rows["student"] == ["distill", "0.8000", "12", "-", "-", "34", "saved_model", "1.0"]
+    assert "accuracy passed   good enough" in text
+    assert "accuracy REFUSED  much worse" in text
     assert (
-        "accuracy passed   accuracy on test 0.8500 (n=360) meets the least allowed 0.8000" in text
-    )
+        "both right 1,200, candidate alone right 3, live alone right 21, both wrong 9; "
+        "McNemar p=1 one-sided, 0.00028 two-sided"
+    ) in text
+    assert "data     passed   1 checks" in text
+    assert "data     REFUSED  drift of label 0.2500 is above the most allowed 0.1000" in text
+    assert "class: ant 0.250, cat 0.500" in text
+    assert "unseen 0.4000: fog 0.300" in text
+    assert "judged 3 candidates" in text
     assert "pushed (12 s) to /serving/3 (version 3, aaaaaaaaaaaa)" in text
     assert str(tmp_path / "report.json") in text
 
@@ -178,7 +217,9 @@ def test_code_version_follows_names_and_contents(tmp_path, monkeypatch):
 def test_stage_sources_are_all_of_components_but_the_gates():
     sources = code_version.stage_sources()
     assert {"components/stages.py", "components/models/image.py", "schemas/text.py"} <= set(sources)
-    assert not {"components/gate.py", "components/push.py", "components/shells.py"} & set(sources)
+    gates = {"components/answers.py", "components/acceptance/judge.py", "components/push.py"}
+    assert not gates & set(sources)
+    assert {"components/answers.py", "schemas/gates.py"} <= set(code_version.gate_sources())
 
 
 def test_a_blessing_that_disagrees_with_its_evidence_fails_the_run(tmp_path):
@@ -192,14 +233,21 @@ def test_a_blessing_that_disagrees_with_its_evidence_fails_the_run(tmp_path):
     figures |= {"size": SizeReport(format="saved_model", bytes=600).to_json()}
     (tmp_path / "model" / "stage.json").write_text(json.dumps(figures))
     blessing = standard_artifacts.InfraBlessing()
+    blessing.uri = str(tmp_path / "blessing")
     blessing.set_int_custom_property("blessed", 1)
+    gates = Gates(floors=Floors(accuracy=0.5), ceilings=Ceilings(bytes=500))
+    found = Evidence(tables={}, costs={"bytes": 600, "golden_difference": 0.0})
+    rules = cost_rules(gates)
+    write_evidence(Path(blessing.uri), rules, found, decide(rules, found))
+    infra = InfraReport(golden_difference=0.0, requests=1, load_seconds=0.1, latency_ms=(0.2,))
+    (tmp_path / "blessing" / "infra.json").write_text(json.dumps(infra.to_json()))
     stage = Stage(name="teacher", kind="train", config=None)
     plan = RefreshPlan(
         model="image_resnet",
         profile="smoke",
         stages=(stage,),
         push="teacher",
-        thresholds=Thresholds(accuracy=0.5, bytes=500),
+        gates=gates,
     )
     made = build_report(
         [

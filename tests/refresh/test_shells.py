@@ -1,23 +1,21 @@
 """The TFX components, each called with artifacts in a folder."""
 
 import json
+from pathlib import Path
 
-import numpy as np
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from tensorflow_metadata.proto.v0 import anomalies_pb2, statistics_pb2
-from tensorflow_model_analysis.evaluators import metrics_validator
-from tensorflow_model_analysis.metrics import metric_types
 from tfx.types import standard_artifacts
 
-from components import evidence
+from components.acceptance import Ceiling, Evidence, Floor, decide, write_evidence
 from components.push import PUSHED_NOW, live_model
 from components.serving.verify import verify_serving
-from components.shells import AtomicPusherExecutor, DataGate, SizeGate
+from components.shells import AtomicPusherExecutor, DataGate
 from schemas.errors import GateRefusal
-from schemas.refresh import Thresholds
 from schemas.report import GateDecision, SizeReport
+from tests.components.test_acceptance_decide import share
 from tests.serving.support import write_manifest
 
 CARD = ("kind", "base", "teacher", "accuracy", "parameters", "bytes")
@@ -47,57 +45,60 @@ def model(tmp_path):
     return one
 
 
-@pytest.mark.parametrize(
-    ("artifact_name", "limit", "blessed"),
-    [("saved_model", 599, 0), ("saved_model", 600, 1), ("tflite", 199, 0), ("tflite", 200, 1)],
-)
-def test_size_gate_blesses_by_the_bytes_that_ship(model, tmp_path, artifact_name, limit, blessed):
-    blessing = artifact(standard_artifacts.InfraBlessing, tmp_path / "blessing")
-    returned = SizeGate.test_call(
-        model=model,
-        blessing=blessing,
-        artifact=artifact_name,
-        thresholds=json.dumps({"accuracy": 0.5, "bytes": limit}),
-        code_version="",
-    )
-    assert returned == {"size_bytes": {"saved_model": 600, "tflite": 200}[artifact_name]}
-    assert blessing.get_int_custom_property("blessed") == blessed
-    decision = json.loads((tmp_path / "blessing" / "decision.json").read_text())
-    assert decision["blessed"] is bool(blessed)
-    (check,) = decision["checks"]
-    assert check["measure"] == f"bytes of the {artifact_name}"
-
-
 def validated(tmp_path, anomaly):
-    """Return the anomalies and statistics of one split, as TFX leaves them."""
+    """Return the anomalies and statistics of three splits, as TFX leaves them."""
     anomalies = artifact(standard_artifacts.ExampleAnomalies, tmp_path / "anomalies")
     statistics = artifact(standard_artifacts.ExampleStatistics, tmp_path / "statistics")
-    found = anomalies_pb2.Anomalies()
-    if anomaly:
-        found.anomaly_info["label"].short_description = "Out-of-range values"
-        found.anomaly_info["label"].description = "Unexpectedly high value: 9."
-    counted = statistics_pb2.DatasetFeatureStatisticsList()
-    counted.datasets.add(num_examples=90)
-    for one, name, message in (
-        (anomalies, "SchemaDiff.pb", found),
-        (statistics, "FeatureStats.pb", counted),
-    ):
-        folder = tmp_path / one.uri / "Split-train"
-        folder.mkdir()
-        (folder / name).write_bytes(message.SerializeToString())
+    for split in ("train", "eval", "test"):
+        found = anomalies_pb2.Anomalies()
+        if anomaly and split == "train":
+            found.anomaly_info["label"].short_description = "Out-of-range values"
+            found.anomaly_info["label"].description = "Unexpectedly high value: 9."
+        counted = statistics_pb2.DatasetFeatureStatisticsList()
+        counted.datasets.add(num_examples=90)
+        for one, name, message in (
+            (anomalies, "SchemaDiff.pb", found),
+            (statistics, "FeatureStats.pb", counted),
+        ):
+            folder = tmp_path / one.uri / f"Split-{split}"
+            folder.mkdir()
+            (folder / name).write_bytes(message.SerializeToString())
     return anomalies, statistics
 
 
-def test_data_gate_lets_clean_data_through(tmp_path):
-    anomalies, statistics = validated(tmp_path, anomaly=False)
-    returned = DataGate.test_call(anomalies=anomalies, statistics=statistics, code_version="")
-    assert returned == {"examples": 90}
+def data_gate(dataset, tmp_path, *, anomaly, gates=None, previous=""):
+    anomalies, statistics = validated(tmp_path, anomaly=anomaly)
+    return DataGate.test_call(
+        examples=artifact(standard_artifacts.Examples, Path(dataset)),
+        anomalies=anomalies,
+        statistics=statistics,
+        checks=artifact(standard_artifacts.ExampleAnomalies, tmp_path / "checks"),
+        gates=json.dumps(gates or {}),
+        previous=previous,
+        previous_why="no dataset was accepted before",
+        code_version="",
+    )
 
 
-def test_data_gate_raises_on_an_anomaly_and_names_it(tmp_path):
-    anomalies, statistics = validated(tmp_path, anomaly=True)
+def test_data_gate_lets_clean_data_through_and_keeps_its_profile(dataset, tmp_path):
+    assert data_gate(dataset, tmp_path, anomaly=False) == {"examined": 270}
+    decision = GateDecision.from_json(json.loads((tmp_path / "checks/decision.json").read_text()))
+    assert (decision.gate, decision.blessed) == ("data", True)
+    profile = (tmp_path / "checks/profile.json").read_text()
+    (tmp_path / "again").mkdir()
+    data_gate(dataset, tmp_path / "again", anomaly=False, previous=profile)
+
+
+def test_data_gate_raises_on_an_anomaly_and_names_it(dataset, tmp_path):
     with pytest.raises(GateRefusal, match="train: label: Out-of-range values .*high value: 9"):
-        DataGate.test_call(anomalies=anomalies, statistics=statistics, code_version="")
+        data_gate(dataset, tmp_path, anomaly=True)
+    assert not list((tmp_path / "checks").iterdir())
+
+
+def test_data_gate_holds_the_settings_of_the_recipe(dataset, tmp_path):
+    with pytest.raises(GateRefusal, match="5,000") as caught:
+        data_gate(dataset, tmp_path, anomaly=False, gates={"min_examples": 5000})
+    assert not caught.value.decision.blessed
 
 
 def push(model, tmp_path, *, accuracy=1, size=1, same_when=None, artifact_name="saved_model"):
@@ -109,8 +110,11 @@ def push(model, tmp_path, *, accuracy=1, size=1, same_when=None, artifact_name="
     ):
         blessings[key] = [artifact(kind, tmp_path / key)]
         blessings[key][0].set_int_custom_property("blessed", blessed)
-    text = json.dumps(GateDecision(gate="size").to_json())
-    (tmp_path / "infra_blessing" / "decision.json").write_text(text)
+    rules = [Ceiling(metric="bytes", threshold=1000)]
+    found = Evidence(tables={}, costs={"bytes": 600})
+    write_evidence(tmp_path / "infra_blessing", rules, found, decide(rules, found))
+    rules, found = [Floor(threshold=0.5)], Evidence(tables={"test": share(95, 100)})
+    write_evidence(tmp_path / "model_blessing", rules, found, decide(rules, found))
     pushed = artifact(standard_artifacts.PushedModel, tmp_path / "pushed")
     destination = {"filesystem": {"base_directory": str(tmp_path / "serving")}}
     AtomicPusherExecutor().Do(
@@ -124,8 +128,7 @@ def push(model, tmp_path, *, accuracy=1, size=1, same_when=None, artifact_name="
                     "record": {"recipe": "digits"},
                     "same_when": same_when or {},
                     "about": {"lock": None},
-                    "thresholds": {"accuracy": 0.5, "bytes": 1000},
-                    "split": "test",
+                    "instead_of": None,
                     "dataset": str(tmp_path / "manifest.json"),
                     "stages": ["student"],
                     "keep": None,
@@ -153,7 +156,7 @@ def test_pusher_pushes_once(model, tmp_path):
     verdict = verify_serving(tmp_path / "serving")
     assert verdict.ok, verdict
     names = {path.name for path in (tmp_path / "serving/.promotions/1").rglob("*.json")}
-    assert {"01-size.json", "01-student.json", "dataset.json"} < names
+    assert {"01-accuracy.json", "02-size.json", "01-student.json", "dataset.json"} < names
 
 
 def test_pusher_signs_with_the_key_of_the_environment(model, tmp_path, monkeypatch):
@@ -184,12 +187,3 @@ def test_pusher_tells_models_apart_by_weights_code_and_data_not_by_bytes(model, 
     pushed = push(model, tmp_path, same_when={"code_version": "other"})
     assert pushed.get_int_custom_property(PUSHED_NOW) == 1
     assert live_model(tmp_path / "serving").version == 2
-
-
-@pytest.mark.parametrize(("correct", "examples"), [(47, 50), (344, 366), (7, 10), (9_399, 10_000)])
-def test_tfma_passes_the_limit_itself_and_refuses_one_example_less(correct, examples):
-    config = evidence.eval_config(Thresholds(accuracy=correct / examples, bytes=1))
-    key = metric_types.MetricKey(evidence.ACCURACY_METRIC)
-    for count, ok in ((correct, True), (correct - 1, False)):
-        figures = {key: np.float32(count / examples)}
-        assert metrics_validator.validate_metrics(((), figures), config).validation_ok is ok

@@ -1,0 +1,169 @@
+"""What a shipped model answers to the test split and to its corrupted forms, example by example."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from components.acceptance import (
+    LiveEvidence,
+    Predictions,
+    read_predictions,
+    write_predictions,
+)
+from components.acceptance.rules import ROBUST, TEST
+from components.data import open_dataset, records
+from components.probes import Probes
+from components.serving.baseline import Baseline
+from components.shipped import Incompatible, Shipped, open_shipped
+from components.tree import write_bytes
+from schemas.errors import InputError
+from schemas.features import ExampleSchema
+
+SEEN = "seen_corruptions"
+TABLES = (TEST, SEEN, ROBUST)
+GOLDEN = 64
+"""How many test examples, the first in their fixed order, are the golden requests."""
+_GOLDEN_FILE = "golden.f32"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """The examples that every model of one dataset is asked.
+
+    Attributes:
+        schema: What one example holds.
+        test: The serialized examples of the test split in their fixed order.
+        probes: Slices and corrupted forms of them.
+    """
+
+    schema: ExampleSchema
+    test: Sequence[bytes]
+    probes: Probes
+
+    @classmethod
+    def of(cls, dataset: Path, probes: Path) -> Question:
+        """Read the test split of a dataset, and the probes that belong to it.
+
+        Raises:
+            InputError: one of them cannot be read.
+            FailedError: the probes were changed.
+        """
+        data = open_dataset(dataset)
+        rows = list(records(data, TEST, 0).as_numpy_iterator())
+        return cls(schema=data.schema, test=rows, probes=Probes.open(probes))
+
+    @property
+    def golden(self) -> Sequence[bytes]:
+        """The golden requests."""
+        return self.test[:GOLDEN]
+
+
+def answer(
+    model: Shipped, question: Question, *, about: Mapping[str, Any]
+) -> tuple[dict[str, Predictions], NDArray[np.float32]]:
+    """Ask a model everything.
+
+    Args:
+        model: The model in the form that ships.
+        question: What to ask.
+        about: What the tables say of themselves; plain JSON values.
+
+    Returns:
+        Tables by name: ``test``, and where there are corrupted forms ``seen_corruptions`` (of
+        families that the training policy uses) and ``unseen_corruptions``; and the probabilities
+        of the golden requests, ``float32[n, classes]``.
+    """
+    shares = model.probabilities(question.test)
+    keys, labels = _keys_and_labels(question.test)
+    slices = [question.probes.slices[key] for key in keys]
+    classes = question.schema.label_names
+    tables = {TEST: Predictions.of(shares, labels, keys, classes=classes, slices=slices,
+                                   about=about)}  # fmt: skip
+    for name, seen in ((SEEN, True), (ROBUST, False)):
+        rows: list[bytes] = []
+        variants: list[str] = []
+        for variant, of_seen, path in question.probes.variants():
+            if of_seen is seen:
+                read = question.probes.read(path)
+                rows += read
+                variants += [variant] * len(read)
+        if rows:
+            keys, labels = _keys_and_labels(rows)
+            tables[name] = Predictions.of(
+                model.probabilities(rows), labels, keys, classes=classes, variants=variants,
+                about=about,
+            )  # fmt: skip
+    return tables, shares[:GOLDEN]
+
+
+def live_side(
+    baseline: Baseline, serving: Path, question: Question, *, identity: str
+) -> LiveEvidence:
+    """Ask the live model the same, or say why it cannot be asked.
+
+    Args:
+        baseline: What is live.
+        serving: The serving folder.
+        question: What to ask.
+        identity: What the candidate is.
+    """
+    if baseline.identity == identity:  # also where its files are damaged: the push mends them
+        return LiveEvidence(state="itself")
+    if baseline.state != "present":
+        return LiveEvidence(state=baseline.state, why=baseline.why)
+    classes = question.schema.label_names
+    if baseline.classes != classes:
+        other = ", ".join(sorted(set(baseline.classes) ^ set(classes))[:5]) or "another order"
+        return LiveEvidence(state="incompatible", why=f"its classes differ: {other}")
+    folder = serving / str(baseline.version)
+    try:
+        model = open_shipped(folder, artifact=str(baseline.artifact), schema=question.schema)
+        about = {"version": baseline.version, "digest": baseline.digest}
+        tables, _ = answer(model, question, about=about)
+    except Incompatible as error:
+        return LiveEvidence(state="incompatible", why=str(error))
+    except InputError as error:
+        return LiveEvidence(state="missing", why=str(error))
+    return LiveEvidence(state="present", tables=tables)
+
+
+def write_answers(
+    folder: Path, tables: Mapping[str, Predictions], golden: NDArray[np.float32]
+) -> None:
+    """Write what `answer` returned."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, table in tables.items():
+        write_predictions(table, folder / f"{name}.parquet")
+    write_bytes(folder / _GOLDEN_FILE, np.ascontiguousarray(golden, "<f4").tobytes())
+
+
+def read_answers(folder: Path) -> tuple[dict[str, Predictions], NDArray[np.float32]]:
+    """Read what `write_answers` wrote.
+
+    Raises:
+        FailedError: a table was changed or cannot be read.
+    """
+    tables = {
+        name: read_predictions(folder / f"{name}.parquet")
+        for name in TABLES
+        if (folder / f"{name}.parquet").is_file()
+    }
+    classes = len(tables[TEST].classes)
+    golden = np.frombuffer((folder / _GOLDEN_FILE).read_bytes(), "<f4").reshape(-1, classes)
+    return tables, golden
+
+
+def _keys_and_labels(rows: Sequence[bytes]) -> tuple[list[str], NDArray[np.int64]]:
+    spec = {
+        "key": tf.io.FixedLenFeature([], tf.string),
+        "label": tf.io.FixedLenFeature([], tf.int64),
+    }
+    found = tf.io.parse_example(tf.constant(list(rows), tf.string), spec)
+    return [key.decode() for key in found["key"].numpy()], found["label"].numpy()
