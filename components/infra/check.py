@@ -135,9 +135,8 @@ def _environment() -> dict[str, str]:
 def _ending(status: int) -> str:
     if status > 0:
         return f"it ended with status {status}"
-    name = signal.Signals(-status).name
-    cause = " (as it is when memory runs out)" if name == "SIGKILL" else ""
-    return f"it was killed by {name}{cause}"
+    cause = ", as it is when memory runs out" if status == -signal.SIGKILL else ""
+    return f"it was killed by signal {-status} ({signal.strsignal(-status)}){cause}"
 
 
 def _last_line(path: Path) -> str:

@@ -224,7 +224,7 @@ def starts_with(tmp_path, monkeypatch, program):
 
 def test_a_process_that_is_killed(images, tmp_path, monkeypatch):
     starts_with(tmp_path, monkeypatch, "import os\nos.kill(os.getpid(), 9)\n")
-    with pytest.raises(GateRefusal, match=r"killed by SIGKILL \(as it is when memory runs out\)$"):
+    with pytest.raises(GateRefusal, match=r"killed by signal 9 \(Killed\), as it is when mem"):
         asked(images, "tflite")
 
 
