@@ -272,10 +272,12 @@ def _write(
         content["content_digest"] = digest(content)
         (draft / PROBES).write_text(json.dumps(content, indent=1) + "\n", "utf-8")
         files.sync(str(path) for path in draft.rglob("*"))
+        damaged = final.with_name(f"{files.TEMPORARY}{uuid.uuid4().hex}")
         if final.exists():
-            os.rename(final, final.with_name(f"{files.TEMPORARY}{uuid.uuid4().hex}"))
+            os.rename(final, damaged)
         os.rename(draft, final)
         files.sync([str(final)])
+        shutil.rmtree(damaged, ignore_errors=True)
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
         raise
