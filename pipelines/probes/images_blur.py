@@ -51,7 +51,7 @@ def _disc(radius: float) -> Whole:
     return splat(x[inside] * (radius / steps), y[inside] * (radius / steps))
 
 
-@lru_cache(maxsize=2048)
+@lru_cache(maxsize=1024)
 def _line(length: float, degrees: int) -> Whole:
     count = 4 * int(np.ceil(length))
     along = (np.arange(count) - (count - 1) / 2) * (length / count)

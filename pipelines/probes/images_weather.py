@@ -231,7 +231,7 @@ FAMILIES = (
     Family(
         name="spatter",
         summary="Drops of water or mud over a share of the image.",
-        ops=(),
+        ops=("cutout", "random_erasing", "grid_mask", "cutmix"),
         corrupt=_spatter,
     ),
 )
