@@ -16,12 +16,12 @@ import datetime
 import json
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components import evidence
+from components import evidence, notify
 from components.data_checks import DatasetProfile
 from components.promotion import DATA, PROFILE
 from components.serving.baseline import Baseline, find_baseline, kept_evidence
@@ -129,8 +129,6 @@ def run_refresh(
     places = Places(Path(root).resolve(), f"{recipe.name}-{profile}")
     sources = _sources(plan, places, manifest.digest)
     if plan.notify is not None:
-        from components import notify
-
         notify.check(plan.notify)
     with only_one(places.root), quiet(verbose=verbose, log=places.log) as terminal:
         started = time.monotonic()
@@ -154,10 +152,20 @@ def run_refresh(
                 baseline=baseline,
             )
             tell(DONE)
-            results = run_nodes(pipeline, run=run, places=places, progress=progress)
+            timed = plan.gates.ceilings.latency_p95_ms is not None
+            results = run_nodes(
+                pipeline,
+                run=run,
+                places=places,
+                progress=progress,
+                never_cached={PUSHER, *(["SizeGate"] if timed else [])},
+            )
         except _NodeError as error:
             results, cause = error.results, error.__cause__
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, Exception):
+                said = {"recipe": recipe.name, "profile": profile, "run": run, "error": str(error)}
+                _tell(plan, "failed", said)
             heal(places)
             raise
         report = build_report(
@@ -177,10 +185,7 @@ def run_refresh(
             about = {"recipe": recipe.name, "profile": profile, "run": run}
             about["dataset_digest"] = manifest.digest
             record_refusal(places.serving, "; ".join(report.reasons), about)
-    if plan.notify is not None:
-        unheard = notify.notify(plan.notify, status=report.status, report=report.to_json())
-        if unheard:
-            print(unheard, file=sys.stderr)
+    _tell(plan, report.status, report.to_json())
     if report.status == "failed":
         if isinstance(cause, RefineryError):
             raise cause
@@ -363,7 +368,14 @@ def build_pipeline(
     )  # fmt: skip
 
 
-def run_nodes(pipeline: Any, *, run: str, places: Places, progress: Progress) -> list[NodeResult]:
+def run_nodes(
+    pipeline: Any,
+    *,
+    run: str,
+    places: Places,
+    progress: Progress,
+    never_cached: Collection[str] = (PUSHER,),
+) -> list[NodeResult]:
     """Run the nodes one after the other, as LocalDagRunner does, and watch each.
 
     LocalDagRunner itself says nothing while it runs, stays green when a node's inputs cannot be
@@ -374,6 +386,8 @@ def run_nodes(pipeline: Any, *, run: str, places: Places, progress: Progress) ->
         run: Identifier of the run.
         places: Where the metadata lies.
         progress: Called at the start and the end of every node, and with a stage's own lines.
+        never_cached: Nodes that run again whatever happened before: the Pusher, and a gate that
+            measures time, whose verdict of a busy minute must not last.
 
     Raises:
         _NodeError: a node failed; no later node was started.
@@ -396,7 +410,7 @@ def run_nodes(pipeline: Any, *, run: str, places: Places, progress: Progress) ->
     for index, entry in enumerate(proto.nodes, start=1):
         node = entry.pipeline_node
         name = node.node_info.id
-        if name == PUSHER:
+        if name in never_cached:
             node.execution_options.caching_options.enable_cache = False
         tell = _teller(progress, index=index, total=len(proto.nodes), node=name)
         tell(RUNNING)
@@ -458,6 +472,14 @@ def _teller(progress: Progress, *, index: int, total: int, node: str) -> Callabl
         return seconds
 
     return tell
+
+
+def _tell(plan: RefreshPlan, status: str, report: Mapping[str, Any]) -> None:
+    """Let those hear of the outcome whom the recipe names."""
+    if plan.notify is not None:
+        unheard = notify.notify(plan.notify, status=status, report=report)
+        if unheard:
+            print(unheard, file=sys.stderr)
 
 
 def _probes(
