@@ -31,14 +31,14 @@ class Probes:
         test_digest: Digest of the test split; equal test splits have equal ones.
         digest: Digest of all that decided the probes.
         seen: Each family, and whether training showed the model examples of its kind.
-        severities: Those of every family, ascending or as the settings name them.
+        changed: How many examples each variant changed, e.g. ``{"gaussian_noise/3": 1000}``.
     """
 
     folder: Path
     test_digest: str
     digest: str
     seen: Mapping[str, bool]
-    severities: tuple[int, ...]
+    changed: Mapping[str, int]
     _files: Mapping[str, str] = field(repr=False)
 
     @classmethod
@@ -64,7 +64,7 @@ class Probes:
                 test_digest=content["test_digest"],
                 digest=content["digest"],
                 seen={name: one["seen"] for name, one in content["families"].items()},
-                severities=tuple(content["severities"]),
+                changed=content["changed"],
                 _files={name: one["sha256"] for name, one in content["files"].items()},
             )
         except OSError as error:
@@ -87,13 +87,14 @@ class Probes:
     def variants(self) -> list[tuple[str, bool, Path]]:
         """Return ``gaussian_noise/3``, whether the family is seen, and the file, of each variant.
 
-        They come by family in the order of the registry, then by severity.
+        They come by family in the order of the registry, then by severity. A variant that changed
+        no example (no name to exchange, no colour to strengthen) is none.
         """
         found = {Path(name).name.split(".")[0]: name for name in self._files}
         return [
-            (f"{family}/{severity}", seen, self.folder / found[f"{family}-{severity}"])
-            for family, seen in self.seen.items()
-            for severity in self.severities
+            (name, self.seen[name.split("/")[0]], self.folder / found[name.replace("/", "-")])
+            for name, count in self.changed.items()
+            if count
         ]
 
     def read(self, path: Path) -> list[bytes]:

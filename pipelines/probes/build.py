@@ -265,10 +265,16 @@ def _write(
     try:
         draft.mkdir()
         keys = _write_slices(source, draft / SLICES)
+        changed: dict[str, int] = {}
         if robustness is not None:
             chosen = sampled(keys, robustness.examples)
-            _write_variants(source, draft, chosen, identity, progress)
-        content = {**identity, "digest": digest(identity), "files": _infos(draft)}
+            changed = _write_variants(source, draft, chosen, identity, progress)
+        content = {
+            **identity,
+            "digest": digest(identity),
+            "changed": changed,
+            "files": _infos(draft),
+        }
         content["content_digest"] = digest(content)
         (draft / PROBES).write_text(json.dumps(content, indent=1) + "\n", "utf-8")
         files.sync(str(path) for path in draft.rglob("*"))
@@ -310,13 +316,22 @@ def _write_variants(
     chosen: frozenset[str],
     identity: Mapping[str, Any],
     progress: Progress | None,
-) -> None:
-    """Write the chosen examples in every corrupted form, each in the order of the dataset."""
+) -> dict[str, int]:
+    """Write the chosen examples in every corrupted form, each in the order of the dataset.
+
+    Returns how many examples each form changed; one that changed none has no file.
+    """
     schema = source.schema
     families = [REGISTRIES[schema.modality][name] for name in identity["families"]]
     variants = [(one, severity) for one in families for severity in identity["severities"]]
     total, done = len(chosen) * len(variants), 0
-    (draft / "Split-test").mkdir()
+    folder, suffix = draft / "Split-test", schema.file_suffix
+    folder.mkdir()
+    paths = {
+        f"{family.name}/{severity}": folder / f"{family.name}-{severity}{suffix}"
+        for family, severity in variants
+    }
+    changed = dict.fromkeys(paths, 0)
     for rows in _blocks(source, chosen):
         keys = [row["key"][0].decode("utf-8") for row in rows]
         values: Any = [source.value(row) for row in rows]
@@ -325,12 +340,19 @@ def _write_variants(
         for family, severity in variants:
             made = family.apply(values, keys, severity=severity, seed=identity["seed"])
             data, _ = frame(_encoded(source, rows, made))
-            name = f"{family.name}-{severity}{schema.file_suffix}"
-            with open(draft / "Split-test" / name, "ab") as file:
-                file.write(compress(data) if name.endswith(".gz") else data)
+            name = f"{family.name}/{severity}"
+            with open(paths[name], "ab") as file:
+                file.write(compress(data) if suffix.endswith(".gz") else data)
+            changed[name] += sum(
+                not np.array_equal(*pair) for pair in zip(values, made, strict=True)
+            )
             done += len(rows)
             if progress is not None:
                 progress(done, total)
+    for name, count in changed.items():
+        if not count:
+            paths[name].unlink()
+    return changed
 
 
 def _blocks(source: _Source, chosen: frozenset[str]) -> Iterator[list[dict[str, list[Any]]]]:

@@ -5,6 +5,7 @@ import resource
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -113,6 +114,7 @@ def test_texts(reviews_dataset, tmp_path):
     probes = Probes.open(folder)
     assert dict(probes.seen) == {"typos": True, "casing": False, "entity_swap": False}
     assert len(probes.variants()) == 15
+    assert probes.changed["casing/5"] == 5
     capitals = dict((name, path) for name, _, path in probes.variants())["casing/5"]
     rows = list(map(decode_example, probes.read(capitals)))
     before = originals(dataset)
@@ -184,6 +186,28 @@ def test_what_decides_the_probes_names_their_folder(digits, finished, tmp_path):
     # Another policy that shows the same families leaves the same probes.
     rotating = parse_policy({"slots": ["rotate"]}, "image")
     assert of(policy=rotating) == folders[0]
+
+
+def test_a_variant_that_changes_no_example_is_none(digits, tmp_path):
+    some = Robustness(examples=3, severities=(5,), families=("saturate", "contrast"))
+    folder = written(digits, tmp_path, robustness=some)
+    probes = Probes.open(folder)
+    assert dict(probes.changed) == {"contrast/5": 3, "saturate/5": 0}  # digits are grey
+    assert [name for name, _, _ in probes.variants()] == ["contrast/5"]
+    assert not list(folder.rglob("saturate*"))
+
+
+def test_a_second_writer_waits_and_finds_them_finished(digits, finished, tmp_path):
+    steps = []
+
+    def write(_):
+        return written(digits, tmp_path, progress=lambda done, total: steps.append(done))
+
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(write, range(2))
+    assert first == second
+    assert contents(first) == contents(finished)
+    assert steps == [20, 40, 60, 80]
 
 
 def test_a_larger_sample_exchanges_no_example():
