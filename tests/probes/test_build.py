@@ -1,6 +1,8 @@
 """Folders of probes: what is in them, what names them, and that they are whole or not there."""
 
+import dataclasses
 import json
+import re
 import resource
 import shutil
 import subprocess
@@ -10,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
+from pydantic import ValidationError
 
 from components.data import inputs_of
 from components.probes import Probes
@@ -71,8 +75,33 @@ def contents(folder):
     }
 
 
+@pytest.mark.parametrize(
+    ("given", "path", "message"),
+    [
+        ({"examples": 0}, ("examples",), "1 or more, not 0; to measure no corruption"),
+        ({"severities": ()}, ("severities",), "names nothing"),
+        ({"severities": (1, 6)}, ("severities", 1), r"1 \(least\) to 5, not 6"),
+        ({"severities": (2, 2)}, ("severities", 1), "names 2 twice"),
+        ({"families": ("fogg",)}, ("families", 0), "Did you mean 'fog'"),
+        ({"families": ("fog", "fog")}, ("families", 1), "names 'fog' twice"),
+    ],
+)
+def test_settings_that_make_no_sense(given, path, message):
+    with pytest.raises(ValidationError, match=message) as caught:
+        Robustness(**given)
+    assert caught.value.errors()[0]["ctx"]["error"].path == path
+
+
 def test_the_registries_are_those_of_the_settings():
     assert {modality: tuple(one) for modality, one in build.REGISTRIES.items()} == settings.FAMILIES
+
+
+def test_the_settings_of_the_document_are_valid():
+    text = (Path(__file__).parents[2] / "docs" / "robustness.md").read_text("utf-8")
+    (block,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    given = yaml.safe_load(block)["refresh"]["robustness"]
+    assert set(given) == {one.name for one in dataclasses.fields(Robustness)}
+    assert Robustness(**given).families_of("image") == ("snow", "frost", "fog")
 
 
 def test_corrupted_images_are_stored_as_the_dataset_is(digits, finished):

@@ -1,17 +1,27 @@
 """What every text family keeps, and what each of them changes."""
 
 import difflib
+import re
+from pathlib import Path
 
 import pytest
 
 from pipelines.augment.text.names import find_names
 from pipelines.augment.text.negation import is_negation
 from pipelines.augment.text.tokenize import tokenize, words
-from pipelines.probes.texts import ENGINE, TEXT_FAMILIES, resources
+from pipelines.probes.texts import (
+    ENGINE,
+    NAME_RATES,
+    SENTENCE_RATES,
+    TEXT_FAMILIES,
+    TYPO_RATES,
+    resources,
+)
 from schemas import probes
 from schemas.errors import InputError
 from tests.augment.support import SENTENCES, keys, texts
 
+DOCUMENT = Path(__file__).parents[2] / "docs" / "robustness.md"
 COUNT = 40
 TEXTS = [*SENTENCES, "", "no words: 5 * (…)", *texts(COUNT - len(SENTENCES) - 2)]
 KEYS = keys(COUNT)
@@ -58,6 +68,18 @@ def negations(text):
 def test_the_settings_name_the_families():
     assert tuple(TEXT_FAMILIES) == probes.TEXT_FAMILIES
     assert all(name == family.name for name, family in TEXT_FAMILIES.items())
+
+
+def test_the_document_names_rates_and_ops():
+    found = re.findall(
+        r"^\| (\w+) \| (.*?) \| (.*?)\|?$", DOCUMENT.read_text("utf-8"), re.MULTILINE
+    )
+    rows = {name: (drawn, seen.strip(" |")) for name, drawn, seen in found}
+    for name, family in TEXT_FAMILIES.items():
+        assert rows[name][1] == ", ".join(family.ops)
+    rates = {"typos": TYPO_RATES, "entity_swap": NAME_RATES, "paraphrase": SENTENCE_RATES}
+    for name, values in rates.items():
+        assert rows[name][0].startswith(", ".join(f"{100 * rate:.0f}" for rate in values) + " %")
 
 
 def test_a_row_depends_on_itself_alone(family):
