@@ -42,7 +42,7 @@ MAY_IMPORT = {
 # Library to the modules that may import it when they are loaded, and those that may in a function.
 # A trailing ".*" stands for everything below.
 HEAVY = {
-    "tfx": (("components.shells",), ("pipelines.refresh",)),
+    "tfx": (("components.shells",), ("pipelines.refresh_nodes", "pipelines.refresh_pipeline")),
     "apache_beam": (
         (
             "pipelines.dataset.survey",
@@ -58,10 +58,10 @@ HEAVY = {
     ),
     "keras": (("components.*",), ("pipelines.dataset.adversarial",)),
     "tensorflow_datasets": ((), ("pipelines.dataset.sources.tfds",)),
-    "tensorflow_data_validation": ((), ("components.evidence", "pipelines.refresh")),
+    "tensorflow_data_validation": ((), ("components.evidence", "pipelines.refresh_pipeline")),
     "tensorflow_model_analysis": ((), ("components.evidence", "components.lite_evaluation")),
     "ai_edge_litert": (("components.lite",), ()),
-    "ml_metadata": ((), ("pipelines.refresh", "pipelines.refresh_store")),
+    "ml_metadata": ((), ("pipelines.refresh_nodes", "pipelines.refresh_store")),
     "cv2": (("pipelines.augment.*", "pipelines.probes.*"), ("pipelines.dataset.*",)),
     "nltk": ((), ("pipelines.augment.text.*",)),
     "sklearn": (("components.ngrams",), ("pipelines.dataset.sources.digits",)),

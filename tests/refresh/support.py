@@ -26,6 +26,7 @@ def recipe(*, accuracy=0.05, size=10_000_000, seed=1, stages=STAGES, **sections)
             "stages": stages,
             "push": stages[-1]["name"],
             "gates": {"floors": {"accuracy": accuracy}, "ceilings": {"bytes": size}},
+            "robustness": {"examples": 10, "severities": [3], "families": ["fog", "spatter"]},
             **sections,
         },
     }

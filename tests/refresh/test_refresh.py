@@ -60,7 +60,8 @@ def test_first_run_pushes(first):
         "01-data.json", "02-accuracy.json", "03-size.json",
     ]  # fmt: skip
     kept = {path.relative_to(bundle / "evidence").as_posix() for path in bundle.rglob("*.parquet")}
-    assert kept == {"02-accuracy/predictions/candidate/test.parquet"}
+    tables = {"test", "unseen_corruptions"}
+    assert kept == {f"02-accuracy/predictions/candidate/{name}.parquet" for name in tables}
     assert (bundle / "evidence" / "01-data" / "profile").is_file()
     assert [path.name for path in sorted((bundle / "stages").iterdir())] == [
         "01-teacher.json", "02-student.json",
@@ -90,7 +91,9 @@ def test_report_says_what_was_measured_decided_and_pushed(first, dataset):
     assert data["test_uses"] == 1
     parts = {one["name"].split("=")[0] for one in data["slices"]}
     assert parts == {"brightness", "class", "contrast"}
-    assert data["corruptions"] == []
+    shown = [one["name"] for one in data["corruptions"]]
+    unseen = "unseen_corruptions"
+    assert shown == [unseen, f"{unseen}/fog", f"{unseen}/spatter"]
     text = render(outcome.report, path=outcome.report_path)
     assert text == outcome.summary
     assert "accuracy passed   accuracy " in text
@@ -162,8 +165,12 @@ def test_the_live_model_is_asked_the_same_and_decides(used_root, dataset):
     assert (event.event, "falls short of the required gain" in event.reason) == ("refused", True)
 
     gates["against_live"] = {"tolerated_loss": 0.99}
-    pushed = refresh(dataset, used_root, seed=21, gates=gates)
+    heard = used_root / "heard.json"
+    program = f"import sys; open({str(heard)!r}, 'w').write(sys.stdin.read())"
+    tell = {"command": [sys.executable, "-c", program]}
+    pushed = refresh(dataset, used_root, seed=21, gates=gates, notify=tell)
     assert pushed.status == "pushed"
+    assert json.loads(heard.read_text())["status"] == "pushed"
     again = refresh(dataset, used_root, seed=21, gates=gates)
     assert again.status == "nothing_new"
     assert "this very model" in again.summary
