@@ -237,3 +237,23 @@ def test_what_falls_short_of_a_margin_never_shows_it(gains, losses, examples, ma
     for limit in (margin, -margin):
         if found.difference <= limit:
             assert p_value(found, limit) > 0.3
+
+
+@pytest.mark.parametrize("margin", [-0.2, -0.01, 0.0, 0.05, 0.5])
+def test_no_truth_within_the_null_is_rejected_more_often_than_alpha(margin):
+    """By enumeration of every sample, over rates of discordance and all smaller differences."""
+    examples, alpha = 12, 0.05
+    rejected = np.array(
+        [
+            (gains, losses, examples - gains - losses)
+            for gains in range(examples + 1)
+            for losses in range(examples + 1 - gains)
+            if p_value(counts(gains, losses, examples), margin) <= alpha
+        ]
+    ).reshape(-1, 3)
+    for rate in np.linspace(0.02, 1, 25):
+        for difference in (margin, *np.linspace(-rate, min(margin, rate), 5)):
+            if abs(difference) > rate:
+                continue
+            shares = np.clip([(rate + difference) / 2, (rate - difference) / 2, 1 - rate], 0, 1)
+            assert stats.multinomial.pmf(rejected, examples, shares).sum() <= alpha + 1e-9
