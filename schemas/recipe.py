@@ -7,6 +7,7 @@ a whole before anything runs; every error names the file and the line to fix.
 from __future__ import annotations
 
 import copy
+import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import field
@@ -17,14 +18,15 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 from pydantic.dataclasses import dataclass
 
 from schemas.adversarial import AdversarialConfig
-from schemas.errors import InputError, unknown_name
+from schemas.errors import InputError, printable, unknown_name
 from schemas.refresh import RefreshConfig
 from schemas.validation import validated
-from schemas.yaml_lines import KeyPath, load_yaml, parse_scalar
+from schemas.yaml_lines import MAX_DEPTH, KeyPath, load_yaml, parse_scalar
 
 RECIPES_DIR = Path(__file__).resolve().parent.parent / "pipelines" / "recipes"
 
 _FORBID = ConfigDict(extra="forbid")
+_SHOWN_KEY = 100
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 Share = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(gt=0, strict=True)]
@@ -241,11 +243,12 @@ def _find(name_or_path: str) -> Path:
         return names[name_or_path]
     path = Path(name_or_path)
     looks_like_path = path.suffix in (".yaml", ".yml") or len(path.parts) > 1
-    if not looks_like_path and not path.is_file():
+    is_file = os.path.isfile(path)  # Path.is_file raises where a name is too long
+    if not looks_like_path and not is_file:
         raise InputError(
             f"{unknown_name('recipe', name_or_path, names)} Or give the path of a .yaml file."
         )
-    if not path.is_file():
+    if not is_file:
         raise InputError(f"{path}: no such recipe file.")
     return path
 
@@ -256,17 +259,26 @@ def _override(content: dict[str, Any], setting: str) -> KeyPath:
     if not equals or not key:
         raise InputError(f"--set {setting}: must read key=value, e.g. --set copies=1.")
     parts = key.split(".")
+    if len(parts) > MAX_DEPTH:
+        raise InputError(f"--set {setting}: a key has at most {MAX_DEPTH} levels.")
     at: Any = content
     path: list[str | int] = []
     for i, part in enumerate(parts):
         index = _index(at, part, setting)
         path.append(index)
         if i == len(parts) - 1:
-            at[index] = parse_scalar(text)
+            at[index] = _parsed(text, key)
         elif isinstance(at, dict) and not isinstance(at.get(part), dict | list):
             at[index] = {}
         at = at[index]
     return tuple(path)
+
+
+def _parsed(text: str, key: str) -> Any:
+    try:
+        return parse_scalar(text)
+    except InputError as error:
+        raise InputError(f"--set {key}: {error.message}") from error
 
 
 def _index(container: Any, part: str, setting: str) -> str | int:
@@ -274,7 +286,7 @@ def _index(container: Any, part: str, setting: str) -> str | int:
         return part
     if not isinstance(container, list):
         raise InputError(f"--set {setting}: {part!r} stands below {container!r}, a plain value.")
-    if not part.isdigit() or int(part) >= len(container):
+    if not (part.isascii() and part.isdecimal()) or int(part) >= len(container):
         raise InputError(
             f"--set {setting}: {part!r} must be the position of one of {len(container)} entries."
         )
@@ -285,7 +297,9 @@ def _located(
     error: InputError, origin: str, lines: dict[KeyPath, int], overridden: frozenset[KeyPath]
 ) -> InputError:
     path = error.path
-    key = ".".join(str(part) for part in path)
+    key = ".".join(printable(str(part), _SHOWN_KEY) for part in path)
+    if path:  # a setting further down made the value that is wrong
+        overridden |= {path for one in overridden if one[: len(path)] == path}
     for length in range(len(path), -1, -1):
         if path[:length] in overridden:
             where = f"--set {'.'.join(str(part) for part in path[:length])}"

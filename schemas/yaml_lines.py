@@ -13,7 +13,7 @@ import yaml
 
 from schemas.errors import InputError
 
-MAX_BYTES = 1 << 20
+MAX_BYTES = 1 << 18
 MAX_DEPTH = 32
 
 KeyPath = tuple[str | int, ...]
@@ -64,7 +64,8 @@ def _load(text: str, path: Path) -> tuple[Any, dict[KeyPath, int]]:
         where = f"{path}:{mark.line + 1}" if mark else str(path)
         raise InputError(f"{where}: not valid YAML: {error.problem or error.context}.") from error
     except yaml.YAMLError as error:
-        raise InputError(f"{path}: not valid YAML: {error}.") from error
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path}: not valid YAML: {reason}.") from error
     lines: dict[KeyPath, int] = {}
     value = None if node is None else _value(node, (), lines, path)
     return value, lines
@@ -108,7 +109,7 @@ def _mapping(
         line = key_node.start_mark.line + 1
         if not isinstance(key_node, yaml.ScalarNode):
             raise InputError(f"{path}:{line}: a key must be plain text.")
-        key = str(key_node.value)
+        key = _text(key_node, path)
         if key in result:
             raise InputError(f"{path}:{line}: the key {key!r} stands twice; keep one.")
         result[key] = _value(value_node, (*at, key), lines, path)
@@ -125,6 +126,17 @@ def _scalar(node: yaml.Node, path: Path) -> Any:
         raise InputError(f"{path}:{line}: {node.value!r} is not plain data ({error}).") from error
     finally:
         loader.dispose()
-    if value is None or isinstance(value, str | int | float | bool):
+    if value is None or isinstance(value, int | float | bool):
         return value
-    return str(node.value)  # dates and the like stay text
+    return _text(node, path)  # dates and the like stay text
+
+
+def _text(node: yaml.Node, path: Path) -> str:
+    """Return a node as text; an escape may name half of a surrogate pair, which is none."""
+    text = str(node.value)
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        line = node.start_mark.line + 1
+        raise InputError(f"{path}:{line}: {text!r} is not text that UTF-8 can hold.") from error
+    return text

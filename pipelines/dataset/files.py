@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from schemas.errors import FailedError, InputError
+from schemas.plain_files import open_plain
 
 TEMPORARY = ".tmp-"
 _BLOCK = 1 << 22
@@ -42,9 +43,13 @@ def read_bytes(path: str) -> bytes:
 
 
 def open_input(path: str) -> IO[bytes] | Any:
-    """Open a file for reading at any position."""
+    """Open a file for reading at any position.
+
+    Raises:
+        OSError: There is none, or it is a folder, a pipe or a device.
+    """
     if not is_remote(path):
-        return open(path, "rb")  # noqa: SIM115 - the caller closes it
+        return open_plain(path)
     filesystem, inner = _remote(path)
     return filesystem.open_input_file(inner)
 
@@ -53,7 +58,10 @@ def open_arrow(path: str) -> Any:
     """Open a file for Arrow: its threads may still hold a Python one when the program ends."""
     import pyarrow as pa
 
-    return open_input(path) if is_remote(path) else pa.OSFile(path)
+    if is_remote(path):
+        return open_input(path)
+    open_plain(path).close()  # Arrow would wait for a pipe
+    return pa.OSFile(path)
 
 
 def file_sha256(path: str) -> str:
@@ -116,9 +124,10 @@ def make_folder(path: str) -> None:
         return  # object stores have no folders
     try:
         os.makedirs(path, exist_ok=True)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # the latter: a name with a NUL
+        reason = getattr(error, "strerror", None) or error
         raise InputError(
-            f"cannot create the folder {path}: {error.strerror}. Name a writable place."
+            f"cannot create the folder {path}: {reason}. Name a writable place."
         ) from error
 
 

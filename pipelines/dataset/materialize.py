@@ -17,6 +17,7 @@ from typing import Any, Literal, TextIO
 from pipelines.dataset import files, store
 from pipelines.dataset.plan import Plan
 from pipelines.dataset.progress import Progress
+from pipelines.dataset.sources import keep
 from pipelines.dataset.verify import verify
 from schemas.errors import FailedError, InputError
 from schemas.manifest import MANIFEST, Manifest, parse_manifest
@@ -57,7 +58,8 @@ def materialize(
         stream: Where progress is written; standard error by default.
 
     Raises:
-        InputError: Bad records, damaged sources, wrong Beam flags, an output in use.
+        InputError: Bad records, damaged sources, wrong Beam flags, an output in use, an inferred
+            schema that cannot be written.
         FailedError: The run failed; what is finished is kept and resumed.
     """
     stream = stream or sys.stderr
@@ -69,6 +71,8 @@ def materialize(
     with _locked(output), store.staged(output) as staging:
         plan = dataclasses.replace(plan, job=dataclasses.replace(plan.job, staging=staging))
         _clean(plan)
+        if plan.new_schema is not None:
+            keep(*plan.new_schema)
         existing = _existing(plan, stream)
         if existing is not None:
             return _up_to_date(output, existing)
@@ -130,7 +134,7 @@ def _check_runner(name: str) -> None:
 
     try:
         create_runner(name)
-    except (ValueError, ImportError, AttributeError) as error:
+    except (ValueError, TypeError, ImportError, AttributeError) as error:
         raise InputError(f"--runner={name}: {error}") from error
 
 
@@ -150,7 +154,7 @@ def _run(plan: Plan, todo: list[Any], options: Any) -> None:
         lines = files.read_bytes(problems).decode("utf-8").splitlines()
         more = len(lines) - _SHOWN_PROBLEMS
         raise InputError(
-            "\n".join(lines[:_SHOWN_PROBLEMS]) + (f"\n(and {more} more slices)" if more > 0 else "")
+            "; ".join(lines[:_SHOWN_PROBLEMS]) + (f" (and {more} more slices)" if more > 0 else "")
         )
 
 
@@ -171,7 +175,7 @@ def translated(error: Exception) -> BaseException:
         is_input, reason = False, f"{type(error).__name__}: {text}"
     if is_input:
         return InputError(reason)
-    return FailedError(f"{reason}\nFinished shards are kept; the same command resumes.")
+    return FailedError(f"{reason} Finished shards are kept; the same command resumes.")
 
 
 def _up_to_date(output: str, manifest: Manifest) -> Outcome:

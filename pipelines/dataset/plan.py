@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.metadata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+from unicodedata import category
 
 from pipelines.augment.policy import Policy, parse_policy
 from pipelines.dataset import files, near
@@ -12,14 +14,16 @@ from pipelines.dataset.adversarial import Attack
 from pipelines.dataset.images import PNG_ENCODER
 from pipelines.dataset.records import GZIP_LEVEL
 from pipelines.dataset.slices import Job, SliceTask, plan_tasks
-from pipelines.dataset.sources import Source, open_enforced
+from pipelines.dataset.sources import MAX_CLASSES, Source, open_enforced
 from schemas.canonical import digest
-from schemas.errors import InputError
+from schemas.errors import InputError, shortened
 from schemas.features import ExampleSchema
 from schemas.recipe import Recipe, RecipeFile
 
 FINGERPRINT_VERSION = 1
 FINGERPRINT_DIGITS = 12
+MAX_CLASS_NAME = 200
+_NOT_IN_NAMES = frozenset(("Cc", "Cs", "Zl", "Zp"))
 ATTACK_LIBRARIES = ("tensorflow", "keras")
 LIBRARIES = (
     "numpy",
@@ -44,6 +48,7 @@ class Plan:
         policy_identity: Ops with versions and numbers, digests of the corpora they use.
         versions: Library versions that the bytes depend on.
         schema_pbtxt: The TF Metadata schema that the dataset obeys, where one is enforced.
+        new_schema: Path and content of an inferred schema that is not written yet.
         notes: What the user is told before the run.
         job: What the tasks share.
         tasks: One per source slice.
@@ -56,6 +61,7 @@ class Plan:
     policy_identity: dict[str, Any]
     versions: dict[str, str]
     schema_pbtxt: str | None
+    new_schema: tuple[str, str] | None
     notes: tuple[str, ...]
     job: Job
     tasks: tuple[SliceTask, ...]
@@ -90,6 +96,7 @@ def _plan(file: RecipeFile, output_root: str) -> Plan:
     opened = open_enforced(recipe, file.origin)
     source = opened.source
     _check_sizes(recipe, source)
+    _check_names(source.label_names)
     schema = ExampleSchema(
         modality=recipe.modality,
         label_names=tuple(source.label_names),
@@ -132,6 +139,7 @@ def _plan(file: RecipeFile, output_root: str) -> Plan:
         policy_identity=policy_identity,
         versions=versions,
         schema_pbtxt=pbtxt,
+        new_schema=opened.new_file(),
         notes=opened.notes,
         job=job,
         tasks=tuple(tasks),
@@ -181,6 +189,27 @@ def _check_sizes(recipe: Recipe, source: Source) -> None:
     for split in (recipe.splits.train, recipe.splits.test):
         if split is not None and source.sizes[split] == 0:
             raise InputError(f"the source split {split!r} is empty.", path=("source",))
+
+
+def _check_names(names: Sequence[str]) -> None:
+    """Refuse class names that are data, or that no terminal and no report can show.
+
+    Raises:
+        InputError: Naming the first.
+    """
+    if len(names) > MAX_CLASSES:
+        raise InputError(
+            f"the source has {len(names):,} classes; at most {MAX_CLASSES:,} are read. "
+            "Is it the right label?",
+            path=("source",),
+        )
+    for name in names:
+        if len(name) > MAX_CLASS_NAME or any(category(one) in _NOT_IN_NAMES for one in name):
+            raise InputError(
+                f"the class name {shortened(name, 80)!r} must be at most {MAX_CLASS_NAME} "
+                "characters on one line, without control characters. Is it the right label?",
+                path=("source",),
+            )
 
 
 def _image_shape(recipe: Recipe, source: Source) -> tuple[int, int, int] | None:

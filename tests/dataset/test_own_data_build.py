@@ -54,6 +54,7 @@ def test_the_schema_is_a_file_of_the_dataset(films):
 
 
 def test_an_edited_schema_makes_another_dataset_a_comment_does_not(films):
+    materialize(plan())
     first = plan().fingerprint
     path = films / "films.pbtxt"
     text = path.read_text()

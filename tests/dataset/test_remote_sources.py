@@ -7,7 +7,7 @@ import pyarrow.fs
 import pytest
 
 from pipelines.dataset import files
-from pipelines.dataset.sources import BadRecord, csv, image_folder, open_enforced, parquet
+from pipelines.dataset.sources import BadRecord, csv, image_folder, keep, open_enforced, parquet
 from schemas.errors import InputError
 from tests.dataset.support import parsed
 from tests.dataset.test_image_folder import CLASSES, write
@@ -62,7 +62,8 @@ def test_images_beside_a_table_and_a_schema(bucket):
     content = {"name": "mine", "modality": "image", "source": source, "policy": {"preset": "none"}}
     content |= {"splits": {"test": None}, "copies": 0, "schema": "gs://bucket/mine.pbtxt"}
     found = open_enforced(parsed(content).recipe, "somewhere/mine.yaml")
-    assert found.notes[0].startswith("wrote the schema gs://bucket/mine.pbtxt")
+    keep(*found.new_file())
+    assert found.notes[0].startswith("new schema gs://bucket/mine.pbtxt")
     assert 'value: "c0"' in (bucket / "mine.pbtxt").read_text()
     assert [isinstance(one, BadRecord) for one in whole(found.source)] == [False, False, True]
     assert "images" in found.source.identity()

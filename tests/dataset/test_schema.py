@@ -4,7 +4,7 @@ import pickle
 
 import pytest
 
-from pipelines.dataset.sources import BadRecord, open_enforced
+from pipelines.dataset.sources import BadRecord, keep, open_enforced
 from schemas.dataset_schema import infer, parse
 from schemas.errors import InputError
 from schemas.features import ExampleSchema
@@ -32,7 +32,10 @@ def recipe(folder, **changes):
 
 
 def opened(folder, **changes):
-    return open_enforced(recipe(folder, **changes), str(folder / "films.yaml"))
+    found = open_enforced(recipe(folder, **changes), str(folder / "films.yaml"))
+    if found.new_file():
+        keep(*found.new_file())
+    return found
 
 
 def labels(found):
@@ -60,7 +63,7 @@ def test_it_is_inferred_once_and_written_beside_the_recipe(films):
     first = opened(films)
     path = films / "films.pbtxt"
     assert len(first.notes) == 1
-    assert f"wrote the schema {path} (2 classes: bad, good)" in first.notes[0]
+    assert f"new schema {path} (2 classes: bad, good)" in first.notes[0]
     text = path.read_text("utf-8")
     assert text.startswith("# Schema of the data of films.yaml, inferred from 3 records.\n")
     assert parse(text, "x").label_names == ("bad", "good")
@@ -150,8 +153,8 @@ def test_the_manifest_as_origin_takes_the_dataset_s_own_schema(films, tmp_path):
 def test_a_shipped_recipe_with_another_source_has_it_in_the_current_folder(films, monkeypatch):
     monkeypatch.chdir(films)
     found = open_enforced(recipe(films), str(shipped()["imdb"]))
-    assert found.notes[0].startswith("wrote the schema imdb.pbtxt")
-    assert (films / "imdb.pbtxt").exists()
+    assert found.notes[0].startswith("new schema imdb.pbtxt")
+    assert found.new_file() == ("imdb.pbtxt", found.schema.text)
 
 
 def test_a_recipe_in_memory_writes_nothing(films):
@@ -262,7 +265,9 @@ def test_tfds_has_one_where_the_recipe_asks_for_it(tmp_path):
     found = open_enforced(parsed(content).recipe, origin)
     assert (found.schema, found.notes, found.stored_pbtxt(TEXT)) == (None, (), None)
     asked = parsed(content | {"schema": "mine.pbtxt"}).recipe
-    assert "3 classes: no, so, yes" in open_enforced(asked, origin).notes[0]
+    found = open_enforced(asked, origin)
+    assert "3 classes: no, so, yes" in found.notes[0]
+    keep(*found.new_file())
     edit(tmp_path, '  value: "no"\n', "", "mine.pbtxt")
     with pytest.raises(InputError, match="the class 'no' is not in the schema"):
         open_enforced(asked, origin)

@@ -7,13 +7,23 @@ import importlib
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.dataset.sources.base import BadRecord, Record, Source
-from pipelines.dataset.sources.enforce import Opened, enforced
+from pipelines.dataset.sources.base import MAX_CLASSES, BadRecord, Record, Source
+from pipelines.dataset.sources.enforce import Opened, enforced, keep
 from schemas.errors import InputError, unknown_name
 from schemas.recipe import Recipe
 from schemas.validation import validated
 
-__all__ = ["SOURCES", "BadRecord", "Opened", "Record", "Source", "open_enforced", "open_source"]
+__all__ = [
+    "MAX_CLASSES",
+    "SOURCES",
+    "BadRecord",
+    "Opened",
+    "Record",
+    "Source",
+    "keep",
+    "open_enforced",
+    "open_source",
+]
 
 
 @dataclass(frozen=True)
@@ -57,8 +67,9 @@ def open_enforced(recipe: Recipe, origin: str) -> Opened:
     """Find the data that a recipe names and hold it to its schema.
 
     The schema is the file that the recipe names by ``schema``; the kinds that hold a user's own
-    data have one in any case: beside the recipe's file, with its name and ``.pbtxt``. It is
-    written where it is missing. A dataset's own schema counts where ``origin`` is its manifest.
+    data have one in any case: beside the recipe's file, with its name and ``.pbtxt``. Where it
+    is missing it is inferred, and written by `keep`. A dataset's own schema counts where
+    ``origin`` is its manifest.
 
     Args:
         recipe: The recipe.

@@ -10,6 +10,9 @@ import numpy as np
 
 from schemas.features import Modality
 
+MAX_CLASSES = 100_000
+"""More are not labels of a classifier, but a damaged or hostile file."""
+
 
 @dataclass(frozen=True, slots=True)
 class Record:

@@ -63,8 +63,9 @@ class Config(TableConfig):
     @classmethod
     def _check_encoding(cls, value: str) -> str:
         try:
+            "a".encode(value)  # refuses codecs of bytes, such as zlib's
             return codecs.lookup(value).name
-        except LookupError as error:
+        except (LookupError, ValueError) as error:
             raise ValueError(f"unknown encoding {value!r}; usual ones: utf-8, latin-1") from error
 
 

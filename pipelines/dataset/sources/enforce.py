@@ -13,7 +13,7 @@ from pipelines.dataset import files
 from pipelines.dataset.sources.base import BadRecord, Record, Source
 from pipelines.dataset.sources.paths import full_path
 from schemas.dataset_schema import LABEL, SCHEMA_FILE, DatasetSchema, infer, parse
-from schemas.errors import FailedError, InputError
+from schemas.errors import FailedError, InputError, printable
 from schemas.features import ExampleSchema, Modality
 from schemas.manifest import MANIFEST
 from schemas.recipe import RECIPES_DIR, Recipe
@@ -36,11 +36,18 @@ class Opened:
         source: The source, held to the schema.
         schema: The schema; None where the recipe has none.
         notes: Lines for the terminal.
+        new: Where the schema is to be kept, if it was inferred just now. Nothing is written before
+            the run is sure to start: a refused one leaves no file.
     """
 
     source: Source
     schema: DatasetSchema | None
     notes: tuple[str, ...]
+    new: str | None = None
+
+    def new_file(self) -> tuple[str, str] | None:
+        """Return path and content of the inferred schema, for `keep`; None where it exists."""
+        return None if self.new is None or self.schema is None else (self.new, self.schema.text)
 
     def stored_pbtxt(self, stored: ExampleSchema) -> str | None:
         """Return the schema of the stored examples in text form; None where there is no schema.
@@ -118,7 +125,7 @@ class EnforcedSource:
 
 
 def enforced(source: Source, recipe: Recipe, origin: str, *, infers: bool) -> Opened:
-    """Hold a source to the schema of a recipe; where there is none yet, infer and write it.
+    """Hold a source to the schema of a recipe; where there is none yet, infer it.
 
     Args:
         source: As opened.
@@ -138,10 +145,9 @@ def enforced(source: Source, recipe: Recipe, origin: str, *, infers: bool) -> Op
     if not infers and (recipe.schema is None or of_dataset):
         return Opened(source, None, ())
     schema = _inferred(source, recipe, origin, path or SCHEMA_FILE)
-    notes: tuple[str, ...] = ()
-    if path is not None and not of_dataset:
-        notes = (_write(schema, path),)
-    return Opened(_held(source, schema), schema, notes)
+    if path is None or of_dataset:
+        return Opened(_held(source, schema), schema, ())
+    return Opened(_held(source, schema), schema, (_note(schema, path),), path)
 
 
 def _schema_path(recipe: Recipe, origin: str, *, default: bool) -> str | None:
@@ -224,17 +230,25 @@ def _check_inferred(source: Source, names: tuple[str, ...]) -> None:
         )
 
 
-def _write(schema: DatasetSchema, path: str) -> str:
+def keep(path: str, text: str) -> None:
+    """Write an inferred schema.
+
+    Raises:
+        InputError: It cannot be written there.
+    """
     try:
-        files.write_atomic(full_path(path), schema.text.encode("utf-8"))
+        files.write_atomic(full_path(path), text.encode("utf-8"))
     except FailedError as error:
         raise InputError(
             f"the inferred schema must be kept: {error} Name a writable place by `schema:`.",
             path=("schema",),
         ) from error
+
+
+def _note(schema: DatasetSchema, path: str) -> str:
     names = ", ".join(schema.label_names[:_SHOWN_NAMES])
     more = ", ..." if len(schema.label_names) > _SHOWN_NAMES else ""
-    return (
-        f"wrote the schema {path} ({len(schema.label_names)} classes: {names}{more}); "
+    return printable(
+        f"new schema {path} ({len(schema.label_names)} classes: {names}{more}); "
         "it is enforced from now on, and yours to edit"
     )

@@ -26,6 +26,7 @@ from schemas.canonical import digest
 from schemas.errors import InputError
 
 _ONE_SPLIT = "train"
+_DEEPEST = 32
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -169,6 +170,8 @@ def _listed(root: str, written: str) -> tuple[list[str], list[str]]:
 
 def _walk(root: str, prefix: str, names: list[str], folders: list[str]) -> None:
     path = os.path.join(root, prefix)
+    if prefix.count("/") > _DEEPEST:
+        raise InputError(f"{root} is more than {_DEEPEST} folders deep. {_LAYOUT}", path=("path",))
     try:
         entries = sorted(os.scandir(path), key=lambda one: one.name)
     except OSError as error:
@@ -177,13 +180,14 @@ def _walk(root: str, prefix: str, names: list[str], folders: list[str]) -> None:
         name = f"{prefix}{entry.name}"
         if _hidden(entry.name):
             continue
-        if entry.is_symlink() and (entry.is_dir() or not is_below(entry.path, root)):
+        is_folder = os.path.isdir(entry.path)  # DirEntry.is_dir raises for a link to itself
+        if entry.is_symlink() and (is_folder or not is_below(entry.path, root)):
             raise InputError(
                 f"{entry.path} is a link to {os.path.realpath(entry.path)}. Links to folders, and "
                 "to files outside the root, are not followed; copy what they point to.",
                 path=("path",),
             )
-        if entry.is_dir():
+        if is_folder:
             folders.append(name)
             _walk(root, f"{name}/", names, folders)
         else:

@@ -57,6 +57,7 @@ class ParquetReader:
             _check(file.schema_arrow, path, columns)
             wanted = [columns.label, *([columns.key] if columns.key else [])]
             table = file.read(columns=wanted)
+            table.validate(full=True)  # labels and keys that are not UTF-8
             is_path = _is_string(_inner(file.schema_arrow.field(columns.value).type))
             beside = columns.modality == "image" and is_path
         names = _class_names(table.schema, columns.label)
@@ -97,16 +98,18 @@ def _rows(table: pa.Table, columns: Columns) -> Iterator[Row]:
         table.column(columns.label), _class_names(table.schema, columns.label)
     ).to_pylist()
     keys = _as_text(table.column(columns.key)).to_pylist() if columns.key else None
-    for i, value in enumerate(_values(table.column(columns.value))):
+    for i, value in enumerate(_values(table.column(columns.value), columns.modality)):
         yield Row(labels[i] or None, value, keys[i] if keys else None)
 
 
-def _values(column: pa.ChunkedArray) -> list[Any]:
+def _values(column: pa.ChunkedArray, modality: str) -> list[Any]:
     kind = column.type
     if pa.types.is_struct(kind):
         column = pc.struct_field(column, "bytes")
     elif pa.types.is_dictionary(kind):
         column = column.cast(kind.value_type)
+    if modality == "text":  # as bytes: what is not UTF-8 is a bad record, not a failure
+        column = column.cast(pa.large_binary())
     return list(column.to_pylist())
 
 
@@ -144,9 +147,10 @@ def _class_names(schema: pa.Schema, label: str) -> list[str] | None:
         return None
     try:
         names = json.loads(stored)["info"]["features"][label]["names"]
-        return [str(name) for name in names] if isinstance(names, list) else None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
+    is_names = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    return names if is_names else None
 
 
 def _check(schema: pa.Schema, path: str, columns: Columns) -> None:

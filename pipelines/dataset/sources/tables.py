@@ -244,6 +244,8 @@ class Table:
         problem = row.problem
         if problem is None and (not raw or (self.modality == "text" and raw.isspace())):
             problem = f"the column {self.columns.value!r} is empty"
+        if problem is None and self.modality == "text" and b"\0" in raw:
+            problem = f"the column {self.columns.value!r} holds a NUL, so it is no text"
         if problem is None and row.label is None:
             problem = f"the column {self.columns.label!r} names no class"
         if problem is None and self.modality == "image":

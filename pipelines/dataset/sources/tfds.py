@@ -26,12 +26,20 @@ from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
 from pipelines.dataset import files
-from pipelines.dataset.records import decode_example, index_records, record_at
-from pipelines.dataset.sources.base import BadRecord, Record, key_of
-from schemas.errors import InputError
+from pipelines.dataset.records import (
+    FOOTER_BYTES,
+    HEADER_BYTES,
+    decode_example,
+    index_records,
+    record_at,
+)
+from pipelines.dataset.sources.base import MAX_CLASSES, BadRecord, Record, key_of
+from pipelines.dataset.sources.image_size import MAX_PIXELS, image_size
+from schemas.errors import InputError, shortened
 from schemas.features import Modality
 
 _VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")
+_FIELD = re.compile(r"(\{[A-Z_]*\})")
 _LOADED_FILES = 4
 
 
@@ -118,7 +126,12 @@ class TfdsSource:
             if len(values) != 1 or not isinstance(values[0], kind):
                 reason = f"the feature {name!r} must hold one {kind.__name__}, not {values!r:.60}"
                 return BadRecord(key, index, reason, raw)
-        return Record(key, index, features[self.feature][0], features[self.label][0])
+        value = features[self.feature][0]
+        size = image_size(value) if self.modality == "image" else None
+        if size is not None and size[0] * size[1] > MAX_PIXELS:
+            reason = f"the image has {size[0]:,} x {size[1]:,} pixels, more than {MAX_PIXELS:,}"
+            return BadRecord(key, index, reason, raw)
+        return Record(key, index, value, features[self.label][0])
 
 
 def prepare(config: Config) -> TfdsSource:
@@ -137,7 +150,9 @@ def prepare(config: Config) -> TfdsSource:
     features = _read_json(files.join(folder, "features.json"))
     try:
         return _source(config, folder, info, features)
-    except (KeyError, TypeError, AttributeError) as error:
+    except InputError:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"{folder}: dataset_info.json or features.json lacks what TFDS writes "
             f"({type(error).__name__}: {error}). Prepare the dataset again."
@@ -147,6 +162,7 @@ def prepare(config: Config) -> TfdsSource:
 def _source(
     config: Config, folder: str, info: dict[str, Any], features: dict[str, Any]
 ) -> TfdsSource:
+    have = files.sizes(folder)
     if info.get("fileFormat", "tfrecord") != "tfrecord":
         raise InputError(
             f"{folder} is stored as {info['fileFormat']}; prepare it with file_format tfrecord."
@@ -162,7 +178,7 @@ def _source(
         image_shape=_image_shape(described[feature], feature) if modality == "image" else None,
         feature=feature,
         label=label,
-        shards={one["name"]: _shards(one, info["name"], folder) for one in info["splits"]},
+        shards={one["name"]: _shards(one, info["name"], folder, have) for one in info["splits"]},
     )
 
 
@@ -226,7 +242,7 @@ def _check_hosts(urls: Iterable[str]) -> None:
 def _read_json(path: str) -> dict[str, Any]:
     try:
         value: dict[str, Any] = json.loads(files.read_bytes(path))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: cannot be read as JSON ({error}). Prepare it again.") from error
     return value
 
@@ -278,6 +294,11 @@ def _label_feature(config: Config, described: dict[str, Any]) -> str:
 
 def _label_names(config: Config, spec: dict[str, Any], folder: str, label: str) -> tuple[str, ...]:
     count = int(spec["classLabel"]["numClasses"])
+    if not 0 < count <= MAX_CLASSES:
+        raise InputError(
+            f"the dataset has {count:,} classes; 1 to {MAX_CLASSES:,} can be read.",
+            path=("label",),
+        )
     stored = files.join(folder, f"{label}.labels.txt")
     if config.label_names is not None:
         names = config.label_names
@@ -303,22 +324,48 @@ def _image_shape(spec: dict[str, Any], feature: str) -> tuple[int | None, int | 
             path=("feature",),
         )
     height, width = (side if side > 0 else None for side in dimensions[:2])
+    if (height or 1) * (width or 1) > MAX_PIXELS:
+        raise InputError(
+            f"the images of {feature!r} have {height:,} x {width:,} pixels, more than "
+            f"{MAX_PIXELS:,}.",
+            path=("feature",),
+        )
     return height, width, dimensions[2]
 
 
-def _shards(split: dict[str, Any], dataset: str, folder: str) -> tuple[tuple[str, int], ...]:
+def _shards(
+    split: dict[str, Any], dataset: str, folder: str, have: Mapping[str, int]
+) -> tuple[tuple[str, int], ...]:
+    """Return the path and the number of records of every file of a split.
+
+    Raises:
+        InputError: A file's name leaves the folder, or its size does not allow so many records.
+    """
     lengths = [int(n) for n in split["shardLengths"]]
     template = split.get("filepathTemplate") or "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}"
     shards = []
     for i, count in enumerate(lengths):
-        name = template.format(
-            DATASET=dataset,
-            SPLIT=split["name"],
-            FILEFORMAT="tfrecord",
-            SHARD_INDEX=f"{i:05d}",
-            NUM_SHARDS=f"{len(lengths):05d}",
-            SHARD_X_OF_Y=f"{i:05d}-of-{len(lengths):05d}",
-        )
+        known = {
+            "{DATASET}": dataset,
+            "{SPLIT}": split["name"],
+            "{FILEFORMAT}": "tfrecord",
+            "{SHARD_INDEX}": f"{i:05d}",
+            "{NUM_SHARDS}": f"{len(lengths):05d}",
+            "{SHARD_X_OF_Y}": f"{i:05d}-of-{len(lengths):05d}",
+        }
+        name = "".join(known[p] if p.startswith("{") else p for p in _FIELD.split(template))
+        if "/" in name:
+            raise InputError(
+                f"{folder}: dataset_info.json names the file {shortened(name, 200)!r}; only files "
+                "beside it are read. Prepare the dataset again."
+            )
+        size = have.get(name)  # a missing file is named when it is read
+        most = None if size is None else size // (HEADER_BYTES + FOOTER_BYTES)
+        if count < 0 or (most is not None and count > most):
+            raise InputError(
+                f"{folder}: dataset_info.json says that {name} holds {count:,} records; a file of "
+                f"{size} bytes holds 0 to {most}. Prepare the dataset again."
+            )
         shards.append((files.join(folder, name), count))
     return tuple(shards)
 
@@ -338,7 +385,7 @@ def _load(path: str) -> tuple[memoryview, list[int]]:
     if files.is_remote(path):
         data = memoryview(files.read_bytes(path))
     else:
-        with open(path, "rb") as file:
+        with files.open_input(path) as file:
             empty = os.fstat(file.fileno()).st_size == 0
             data = memoryview(
                 b"" if empty else mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
