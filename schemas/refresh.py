@@ -207,7 +207,8 @@ class RefreshConfig:
         Raises:
             InputError: with its path below ``refresh``.
         """
-        own, loc = getattr(self, section) or {}, (section,)
+        own = getattr(self, section) or {}
+        loc: tuple[str, ...] = (section,)
         try:
             found = validated(kind, own)
             overrides = self.profiles.get(profile, Profile())  # type: ignore[call-overload]

@@ -192,7 +192,7 @@ class GateDecision:
     @property
     def blessed(self) -> bool:
         """Whether every check and every test passed and there is no problem."""
-        passed = [one.passed for one in (*self.checks, *self.findings)]
+        passed = [one.passed for one in self.checks] + [one.passed for one in self.findings]
         return not self.problems and all(passed)
 
     @property

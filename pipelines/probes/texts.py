@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +27,7 @@ from pipelines.augment.text.tokenize import Tokens, join, starts_sentence, token
 from pipelines.probes.family import Family, check_severity
 from schemas.errors import InputError
 
-ENGINE = {"engine": "apertium", "forward": "eng-spa", "backward": "spa-eng"}
+ENGINE: Mapping[str, Any] = {"engine": "apertium", "forward": "eng-spa", "backward": "spa-eng"}
 
 TYPO_RATES = (0.03, 0.06, 0.12, 0.25, 0.5)
 NAME_RATES = (0.2, 0.4, 0.6, 0.8, 1.0)

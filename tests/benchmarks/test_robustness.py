@@ -15,7 +15,7 @@ from schemas.probes import SEVERITIES
 from schemas.stages import ImageModel
 
 ROOT = Path(__file__).parents[2]
-NOISE = {"gaussian_noise", "shot_noise", "speckle_noise"}
+NOISE = {"gaussian_noise", "shot_noise", "impulse_noise", "speckle_noise"}
 
 
 def made_up(clean, noise, rest):
@@ -51,7 +51,7 @@ def test_families_are_grouped_by_what_the_noise_has_shown():
     assert found["gain"].parts["clean"].runs == [-1, -3]
     assert found["gain"].parts["unseen by both"].runs == [1, 0]
     assert found["family_gain"].parts["shot_noise"].runs == [20, 22]
-    assert gated["classic"].runs == pytest.approx([(3 * 40 + 16 * 50) / 19] * 2, rel=1e-3)
+    assert gated["classic"].runs == pytest.approx([(4 * 40 + 15 * 50) / 19] * 2, rel=1e-3)
     assert gated["classic and gaussian_noise"].runs == [51, 50]
     by_severity = found["severity_accuracy"].parts
     assert by_severity["classic: unseen by both, severity 5"].runs == [48, 48]
@@ -60,10 +60,10 @@ def test_families_are_grouped_by_what_the_noise_has_shown():
 def test_tables_have_a_row_per_group_and_per_family():
     lines = robustness.table_lines(figures((made_up(70, 43, 53), made_up(69, 63, 54))))
     assert "| clean | 70.0 % ± 0.0 | 69.0 % ± 0.0 | -1.0 ± 0.0 |" in lines
-    assert lines[3].startswith("| 3 families seen with noise: gaussian_noise, shot_noise, speckle")
-    assert lines[4] == "| 16 families unseen by both | 50.0 % ± 0.0 | 51.0 % ± 0.0 | +1.0 ± 0.0 |"
+    assert lines[3].startswith("| 4 families seen with noise: gaussian_noise, shot_noise, impulse")
+    assert lines[4] == "| 15 families unseen by both | 50.0 % ± 0.0 | 51.0 % ± 0.0 | +1.0 ± 0.0 |"
     assert len(lines) == 9 + len(IMAGE_FAMILIES)
-    assert sum("(seen with noise)" in line for line in lines) == 3
+    assert sum("(seen with noise)" in line for line in lines) == 4
 
 
 def test_what_cannot_change_is_not_scored():

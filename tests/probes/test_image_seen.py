@@ -23,7 +23,7 @@ SEEN = {
     "autoaugment_cifar10": PUBLISHED,
     "augmix": {"contrast"},  # autocontrast and equalize, in its chains
 }
-NOISE = {"gaussian_noise", "shot_noise", "speckle_noise"}
+NOISE = {"gaussian_noise", "shot_noise", "speckle_noise", "impulse_noise"}
 
 
 def policy(*slots):
@@ -36,12 +36,12 @@ def test_of_the_shipped_presets(name):
 
 
 @pytest.mark.parametrize("op", ["gaussian_noise", "shot_noise", "speckle_noise"])
-def test_additive_noise_of_one_kind_shows_all_three(op):
+def test_additive_noise_shows_its_kind_and_impulses(op):
     assert seen(IMAGE_FAMILIES, policy(op)) == NOISE
 
 
 @pytest.mark.parametrize("op", ["impulse_noise", "salt_and_pepper"])
-def test_impulses_are_another_kind(op):
+def test_impulses_show_themselves_alone(op):
     assert seen(IMAGE_FAMILIES, policy(op)) == {"impulse_noise"}
 
 

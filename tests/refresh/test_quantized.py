@@ -64,10 +64,10 @@ def test_images_are_evaluated_weighed_and_pushed_as_tflite(content, dataset, tmp
     assert live.intact
     assert (live.record["artifact"], live.record["stage"]) == ("tflite", "small")
 
-    gates = {one.gate: one.checks for one in outcome.report.decisions if one.gate != "data"}
-    (accuracy,), (size,) = gates["accuracy"], gates["size"]
-    assert (accuracy.value, accuracy.examples) == scored(live.path, dataset)
-    assert size.measure == "bytes of the tflite"
+    gates = {one.gate: one.findings for one in outcome.report.decisions if one.gate != "data"}
+    (accuracy,), (size, golden) = gates["accuracy"], gates["size"]
+    assert (accuracy.value, accuracy.numbers["examples"]) == scored(live.path, dataset)
+    assert (size.name, golden.value) == ("bytes", 0)
     assert size.value == (live.path / "model.tflite").stat().st_size
     teacher, small = outcome.report.stages
     assert small.size_before == teacher.size
@@ -112,5 +112,6 @@ def test_texts_ship_with_their_words(tmp_path):
     live = live_model(tmp_path / "root" / "reviews_sample-smoke" / "serving")
     names = sorted(path.name for path in live.path.iterdir())
     assert names == ["model.tflite", "push.json", "reading.json", "vocabulary.txt"]
-    (accuracy,) = next(one for one in outcome.report.decisions if one.gate == "accuracy").checks
-    assert (accuracy.value, accuracy.examples) == scored(live.path, dataset)
+    gates = {one.gate: one for one in outcome.report.decisions}
+    (accuracy,) = gates["accuracy"].findings
+    assert (accuracy.value, accuracy.numbers["examples"]) == scored(live.path, dataset)
