@@ -22,8 +22,9 @@ from benchmarks.timing import PROJECT
 from pipelines.augment import presets
 from pipelines.augment.policy import parse_policy
 from pipelines.dataset.sources import open_source
+from schemas.fitting import ImageModel, TextModel
 from schemas.recipe import load_recipe
-from schemas.stages import ImageModel, TextModel, TrainConfig
+from schemas.stages import TrainConfig
 
 FIGURES = {
     "cifar10_5000": ("%", "CIFAR-10, 5,000 images"),

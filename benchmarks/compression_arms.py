@@ -17,14 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from schemas.canonical import digest
-from schemas.stages import (
-    ImageModel,
-    MaskConfig,
-    PruneConfig,
-    Teachable,
-    TrainConfig,
-    config_settings,
-)
+from schemas.fitting import ImageModel, Teachable
+from schemas.pruning import MaskConfig, PruneConfig
+from schemas.stages import TrainConfig, config_settings
 from schemas.teaching import SignalsConfig
 
 if TYPE_CHECKING:

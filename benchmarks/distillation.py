@@ -22,7 +22,8 @@ from benchmarks.result import Figure, Measured
 from benchmarks.timing import one_core
 from pipelines.dataset.materialize import materialize
 from schemas.errors import FailedError
-from schemas.stages import DistillConfig, ImageModel, TrainConfig
+from schemas.fitting import ImageModel
+from schemas.stages import DistillConfig, TrainConfig
 from schemas.teaching import SignalsConfig
 
 if TYPE_CHECKING:

@@ -26,8 +26,9 @@ from pipelines.dataset.records import decode_example
 from pipelines.probes.build import sampled
 from pipelines.probes.family import Family, seen
 from pipelines.probes.images import COLOUR_ONLY, IMAGE_FAMILIES
+from schemas.fitting import ImageModel
 from schemas.probes import SEVERITIES
-from schemas.stages import ImageModel, TrainConfig
+from schemas.stages import TrainConfig
 
 if TYPE_CHECKING:
     import keras

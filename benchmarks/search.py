@@ -21,7 +21,9 @@ from benchmarks.distillation import one_thread
 from benchmarks.result import RESULTS, Figure, Measured
 from benchmarks.timing import one_core
 from pipelines.dataset.materialize import materialize
-from schemas.stages import ImageModel, PruneConfig, TrainConfig
+from schemas.fitting import ImageModel
+from schemas.pruning import PruneConfig
+from schemas.stages import TrainConfig
 
 if TYPE_CHECKING:
     import keras

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.augmentation_data import Sample, build, plan_of_sample
 from benchmarks.result import Figure, Measured
 from schemas.errors import FailedError
+from schemas.fitting import Fitting, ImageModel
 from schemas.recipe import load_recipe
-from schemas.stages import FinetuneConfig, Fitting, ImageModel, TrainConfig
+from schemas.stages import FinetuneConfig, TrainConfig
 
 if TYPE_CHECKING:
     import keras

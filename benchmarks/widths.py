@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.distillation import context_of, dataset_of, deviation, one_thread, say
 from benchmarks.result import Figure, Measured
 from benchmarks.timing import one_core
-from schemas.stages import FinetuneConfig, ImageModel, TrainConfig, WidthsConfig
+from schemas.fitting import ImageModel
+from schemas.stages import FinetuneConfig, TrainConfig, WidthsConfig
 
 if TYPE_CHECKING:
     import keras

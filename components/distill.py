@@ -20,7 +20,8 @@ from components.models import build_model
 from components.signals import LiveTeacher, Teacher, as_maps
 from components.train import Context, Loss, fit, label_loss, smoothed_cross_entropy
 from schemas.errors import InputError
-from schemas.stages import DistillConfig, Teachable
+from schemas.fitting import Teachable
+from schemas.stages import DistillConfig
 
 
 def run(context: Context, config: DistillConfig) -> keras.Model:

@@ -16,7 +16,8 @@ from components.export import Served
 from components.models import build_model
 from components.signals import StoredSignals
 from schemas.errors import FailedError
-from schemas.stages import Fitting, TrainConfig
+from schemas.fitting import Fitting
+from schemas.stages import TrainConfig
 
 WARM_UP = 0.3
 

@@ -15,19 +15,11 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from schemas.data_gates import DataGates
 from schemas.errors import InputError, unknown_name
+from schemas.fitting import MODEL_FAMILIES, STRICT, TEXT_FAMILIES, Positive, located
 from schemas.gates import Gates
 from schemas.notify import Notify
 from schemas.probes import Robustness
-from schemas.stages import (
-    ANSWERS_ONLY,
-    MODEL_FAMILIES,
-    STAGE_KINDS,
-    STRICT,
-    TEXT_FAMILIES,
-    Positive,
-    located,
-    parse_config,
-)
+from schemas.stages import ANSWERS_ONLY, STAGE_KINDS, parse_config
 from schemas.validation import validated
 
 PROFILES = ("smoke", "demo", "full")

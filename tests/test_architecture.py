@@ -1,7 +1,7 @@
 """Imports point one way, and heavy libraries are loaded only where they are needed.
 
 ``schemas`` <- ``pipelines.augment`` <- ``pipelines.dataset`` <- ``beam_runner``
-``pipelines.dataset``, ``components.acceptance.slices`` <- ``pipelines.probes`` <- ``pipelines.refresh``
+``pipelines.dataset`` <- ``pipelines.probes`` <- ``pipelines.refresh``
 ``schemas`` <- ``components`` <- ``pipelines.refresh`` <- ``beam_runner``
 """
 

@@ -12,7 +12,7 @@ from components.models import image, text
 from components.tokens import Reading
 from schemas.canonical import digest
 from schemas.errors import InputError
-from schemas.stages import ImageModel, ModelOptions, TextConvModel, TextModel
+from schemas.fitting import ImageModel, ModelOptions, TextConvModel, TextModel
 
 
 def build_model(options: ModelOptions, data: Data) -> keras.Model:

@@ -12,7 +12,7 @@ from keras import layers
 
 from components.data import Data
 from schemas.errors import InputError
-from schemas.stages import ImageModel
+from schemas.fitting import ImageModel
 
 PREPROCESSING = "normalize"
 """Name of the layer that scales the channels, whichever way."""

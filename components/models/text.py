@@ -15,7 +15,7 @@ from components.data import Data
 from components.prune.walk import passes_channels
 from components.tokens import KnownWords
 from schemas.errors import InputError
-from schemas.stages import TextConvModel, TextModel
+from schemas.fitting import TextConvModel, TextModel
 from schemas.text import PADDING_ID
 
 

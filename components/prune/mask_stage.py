@@ -10,7 +10,7 @@ from components.prune.masks import Masks, cubic, enforced, kernels, magnitude, p
 from components.prune.statistics import recalibrate
 from components.train import Context
 from schemas.errors import FailedError
-from schemas.stages import MaskConfig
+from schemas.pruning import MaskConfig
 
 CALIBRATION_BATCH = 250
 

@@ -18,7 +18,7 @@ from components.prune.surgery import cut, fresh
 from components.prune.walk import channel_graph
 from components.train import Context
 from schemas.errors import InputError
-from schemas.stages import PruneConfig
+from schemas.pruning import PruneConfig
 
 CALIBRATION_BATCH = 250
 TAYLOR_BATCH = 32

@@ -20,7 +20,7 @@ from components.models.text import AtWords, MeanOfWords
 from components.tokens import KnownWords, Reading
 from components.train import Context
 from schemas.errors import FailedError, InputError
-from schemas.stages import VocabularyConfig
+from schemas.pruning import VocabularyConfig
 from schemas.text import OOV_ID, PADDING_ID
 
 TOLERANCE = 1e-5

@@ -10,7 +10,8 @@ import keras
 from components.prune.criteria import bn_gamma
 from components.prune.graph import ChannelGraph
 from schemas.errors import InputError
-from schemas.stages import FinetuneConfig, PruneConfig, SearchConfig
+from schemas.pruning import PruneConfig
+from schemas.stages import FinetuneConfig, SearchConfig
 
 LABELS, ANSWERS, ATTENTION = "labels", "answers", "answers and attention"
 GROUPS, ITERATIVE, UNIFORM = "groups", "iterative", "uniform"

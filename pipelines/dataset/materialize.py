@@ -19,6 +19,7 @@ from pipelines.dataset.plan import Plan
 from pipelines.dataset.progress import Progress
 from pipelines.dataset.sources import keep
 from pipelines.dataset.verify import verify
+from pipelines.dataset.workers import watched
 from schemas.errors import FailedError, InputError
 from schemas.manifest import MANIFEST, Manifest, parse_manifest
 
@@ -146,7 +147,7 @@ def _run(plan: Plan, todo: list[Any], options: Any) -> None:
     problems = files.join(plan.job.output, store.WORK, store.PROBLEMS)
     files.remove(problems)
     try:
-        with beam.Pipeline(options=options) as pipeline:
+        with watched(), beam.Pipeline(options=options) as pipeline:
             pipeline | "Materialize" >> Materialize(plan, todo)
     except Exception as error:  # a runner may raise anything
         raise translated(error) from error

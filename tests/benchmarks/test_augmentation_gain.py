@@ -13,7 +13,8 @@ from pipelines.augment.text.engines import apertium
 from pipelines.augment.text.wordnet import wordnet
 from pipelines.dataset.slices import read_slice, split_of
 from schemas.errors import InputError
-from schemas.stages import ImageModel, TrainConfig
+from schemas.fitting import ImageModel
+from schemas.stages import TrainConfig
 
 
 def sample(**changes):

@@ -6,7 +6,8 @@ import pytest
 from benchmarks import compression, compression_arms
 from benchmarks.compression_arms import DENSE, FULL, QUICK, SHIPS, Arm, arms, networks
 from benchmarks.result import figures_of
-from schemas.stages import ImageModel, Teachable, TrainConfig
+from schemas.fitting import ImageModel, Teachable
+from schemas.stages import TrainConfig
 
 
 @pytest.mark.parametrize("size", [FULL, QUICK])

@@ -11,8 +11,8 @@ import pytest
 from benchmarks import robustness
 from benchmarks.result import figures_of
 from pipelines.probes.images import IMAGE_FAMILIES
+from schemas.fitting import ImageModel
 from schemas.probes import SEVERITIES
-from schemas.stages import ImageModel
 
 ROOT = Path(__file__).parents[2]
 NOISE = {"gaussian_noise", "shot_noise", "impulse_noise", "speckle_noise"}

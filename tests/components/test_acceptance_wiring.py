@@ -1,4 +1,4 @@
-"""What a refresh makes of gates: which rules each gate holds, parts of the test split, baselines."""
+"""What a refresh makes of gates: rules of each gate, parts of the test split, baselines."""
 
 import json
 

@@ -20,7 +20,8 @@ from components.stages import load_model, run_stage
 from components.start import keep_words, open_start
 from schemas.applications import APPLICATIONS
 from schemas.errors import FailedError, InputError
-from schemas.stages import TextModel, config_settings, parse_config
+from schemas.fitting import TextModel
+from schemas.stages import config_settings, parse_config
 
 FAST = {"epochs": 1, "batch_size": 50, "examples": 50}
 

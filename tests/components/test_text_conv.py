@@ -14,7 +14,7 @@ from components.prune import channel_graph, cut
 from components.stages import load_model, run_stage
 from components.tokens import Reading
 from schemas.errors import InputError
-from schemas.stages import TextConvModel
+from schemas.fitting import TextConvModel
 
 OPTIONS = {"family": "text_conv", "width": 4, "filters": 8, "tokens": 12}
 FAST = {

@@ -17,7 +17,8 @@ from components.prune import stage as prune
 from components.tokens import KnownWords, Reading
 from components.train import Context
 from schemas.features import ExampleSchema
-from schemas.stages import TextModel, parse_config
+from schemas.fitting import TextModel
+from schemas.stages import parse_config
 from schemas.tokens import PADDINGS, TRUNCATIONS, token_ids, vocabulary_ids
 from tests.components.conftest import write_dataset
 

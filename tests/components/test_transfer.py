@@ -24,7 +24,8 @@ from components.transfer import (
     with_new_head,
 )
 from schemas.errors import GateRefusal, InputError
-from schemas.stages import FinetuneConfig, ImageModel
+from schemas.fitting import ImageModel
+from schemas.stages import FinetuneConfig
 
 PLAIN = {"batch_size": 50, "examples": 100, "learning_rate": 0.05}
 

@@ -13,7 +13,7 @@ from components.prune.vocabulary import best_words, contributions, frequencies, 
 from components.stages import load_model, run_stage
 from components.tokens import Reading
 from schemas.errors import InputError
-from schemas.stages import TextModel
+from schemas.fitting import TextModel
 
 FAST = {"batch_size": 50, "learning_rate": 0.5, "weight_decay": 0.0, "epochs": 4}
 TEXTS = ["the WONDERFUL,<br />superb plot", "", "awful café unknown", "lovely the the film"]

@@ -10,7 +10,8 @@ from components.models import build_model
 from components.stages import STAGES, be_deterministic
 from components.train import Context
 from schemas.features import ExampleSchema
-from schemas.stages import STAGE_KINDS, Fitting, parse_config
+from schemas.fitting import Fitting
+from schemas.stages import STAGE_KINDS, parse_config
 from tests.components.conftest import write_dataset
 
 WORDS = "dull flat film story good warm".split()

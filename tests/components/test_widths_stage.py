@@ -19,8 +19,9 @@ from components.train import Context
 from components.widths import slimmable
 from components.widths.stage import served_width
 from schemas.errors import FailedError, InputError
+from schemas.fitting import ImageModel
 from schemas.refresh import RefreshConfig
-from schemas.stages import ImageModel, config_settings, parse_config, width_name
+from schemas.stages import config_settings, parse_config, width_name
 
 FAST = {"batch_size": 50, "examples": 300, "copies": 1}
 SERVING = "Format-Serving"

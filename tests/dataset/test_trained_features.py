@@ -11,7 +11,7 @@ from pipelines.dataset.images import encode_png
 from pipelines.dataset.materialize import materialize
 from pipelines.dataset.plan import make_plan
 from pipelines.dataset.records import encode_example
-from schemas.stages import ImageModel, TextModel
+from schemas.fitting import ImageModel, TextModel
 from tests.dataset.support import (
     parsed,
     pictures,

@@ -7,8 +7,9 @@ from pathlib import Path
 import yaml
 
 from components.search import plan
+from schemas.fitting import Teachable
 from schemas.refresh import RefreshConfig
-from schemas.stages import SearchConfig, Teachable
+from schemas.stages import SearchConfig
 
 DOC = (Path(__file__).parents[2] / "docs" / "search.md").read_text("utf-8")
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from schemas.fitting import Teachable, TextConvModel
 from schemas.recipe import load_recipe, parse_recipe
-from schemas.stages import CompactConfig, Teachable, TextConvModel
+from schemas.stages import CompactConfig
 
 DOCS = Path(__file__).parents[2] / "docs"
 CASES = [

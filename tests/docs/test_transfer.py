@@ -5,8 +5,9 @@ from pathlib import Path
 
 import yaml
 
+from schemas.fitting import Teachable
 from schemas.recipe import load_recipe, parse_recipe
-from schemas.stages import FinetuneConfig, Teachable, config_settings, parse_config
+from schemas.stages import FinetuneConfig, config_settings, parse_config
 
 TEXT = (Path(__file__).parents[2] / "docs" / "transfer.md").read_text("utf-8")
 BLOCKS = [yaml.safe_load(one) for one in re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL)]
