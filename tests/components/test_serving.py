@@ -12,7 +12,7 @@ from components.export import export
 from components.models import build_model, input_record
 from components.models.image import PREPROCESSING
 from components.stages import load_model, load_report, run_stage
-from schemas.stages import ImageModel, TextModel
+from schemas.fitting import ImageModel, TextModel
 
 FAST = {"epochs": 1, "batch_size": 50, "examples": 100}
 
