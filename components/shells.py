@@ -215,6 +215,7 @@ def SizeGate(  # noqa: N802
         schema=question.schema,
         records=question.golden,
         expected=golden,
+        workspace=Path(blessing.uri),  # so that what a kill leaves goes with the execution
     )
     size = folder_bytes(folder)
     costs: dict[str, Any] = {

@@ -46,6 +46,7 @@ def measure(
     expected: NDArray[np.float32],
     timed: int = 200,
     limit_s: float = 300,
+    workspace: Path | None = None,
 ) -> InfraReport:
     """Load what ships in a fresh process and ask it the golden requests.
 
@@ -59,6 +60,8 @@ def measure(
         expected: What the evaluation got as their probabilities, ``float32[N, classes]``.
         timed: How many requests of one example to time.
         limit_s: Seconds that the process may take from its start to its end.
+        workspace: Where requests and answers are exchanged meanwhile; the system's temporary folder
+            by default.
 
     Raises:
         InputError: ``expected`` does not belong to ``records``.
@@ -80,7 +83,7 @@ def measure(
         requests=_requests(records, artifact, schema),
         timed=timed,
     )
-    with tempfile.TemporaryDirectory(prefix="beam-refinery-infra-") as exchange:
+    with tempfile.TemporaryDirectory(prefix=".infra-", dir=workspace) as exchange:
         asked.write(Path(exchange))
         told = _told(Path(exchange), artifact, limit_s)
     return _report(told, expected, artifact)
