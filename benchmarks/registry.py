@@ -20,6 +20,7 @@ BENCHMARKS = {
     "leakage": "recall and precision of the near-duplicate guard on planted test examples",
     "materialize": "images/s of a dataset build against a plain loop and a per-element pipeline",
     "refresh": "seconds of a model refresh, node by node, the first time and from the cache",
+    "robustness": "accuracy on corrupted images, of kinds seen in training and unseen",
     "search": "the smallest network above a floor, by search and by uniform pruning",
     "text_ops": "reviews/s of each text op and policy, and against other libraries",
     "training_input": "examples/s of augmented training batches, and against Keras' ways",
