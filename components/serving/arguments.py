@@ -33,6 +33,12 @@ def rollback_arguments(parser: argparse.ArgumentParser) -> None:
     trust_arguments(parser)
 
 
+def mirror_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``mirror``."""
+    parser.add_argument("serving", metavar="SERVING_DIR")
+    parser.add_argument("url", metavar="URL", help="gs://BUCKET/DIR, s3://BUCKET/DIR or a folder")
+
+
 def history_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``history``."""
     parser.add_argument("serving", metavar="SERVING_DIR")

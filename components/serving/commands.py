@@ -1,4 +1,4 @@
-"""The commands about a serving folder: verify, rollback, history."""
+"""The commands about a serving folder: verify, rollback, mirror, history."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
+from components.serving.mirror import mirror, result_lines
 from components.serving.rollback import rollback
 from components.serving.show import events_of, history_lines, verdict_lines
 from components.serving.signing import Trust, signing_key, trust
@@ -38,6 +39,12 @@ def run_rollback(args: argparse.Namespace) -> int:
         f"version {done.version} is live: the model of version {done.origin} "
         f"({done.digest[:12]}), in place of version {done.replaced}"
     )
+    return EXIT_DONE
+
+
+def run_mirror(args: argparse.Namespace) -> int:
+    """Bring the place of ``args.url`` to the state of a serving folder, and print what changed."""
+    print("\n".join(result_lines(mirror(Path(args.serving), args.url))))
     return EXIT_DONE
 
 

@@ -111,6 +111,11 @@ def read_history(serving: Path) -> History:
         return History()
     except OSError as error:
         raise FailedError(f"{path}: cannot be read ({error.strerror})") from error
+    return parse_history(content)
+
+
+def parse_history(content: bytes) -> History:
+    """Read the bytes of a history."""
     size = content.rfind(b"\n") + 1
     events, problems, seals = [], [], []
     previous: str | None = None
