@@ -17,6 +17,7 @@ from typing import Any, NoReturn, TextIO
 
 from components.serving.arguments import (
     history_arguments,
+    mirror_arguments,
     rollback_arguments,
     trust_arguments,
 )
@@ -150,6 +151,15 @@ def _parser() -> argparse.ArgumentParser:
         commands, "rollback", _rollback, "make the model of an earlier version live again"
     )
     rollback_arguments(rollback)
+
+    mirror = _command(
+        commands,
+        "mirror",
+        _mirror,
+        "copy what a serving folder serves to a bucket or another folder",
+        when_interrupted="What is live there is whole; the same command goes on.",
+    )
+    mirror_arguments(mirror)
 
     history = _command(commands, "history", _history, "pushes, refusals and roll-backs")
     history_arguments(history)
@@ -322,6 +332,12 @@ def _rollback(args: argparse.Namespace) -> int:
     from components.serving.commands import run_rollback
 
     return run_rollback(args)
+
+
+def _mirror(args: argparse.Namespace) -> int:
+    from components.serving.commands import run_mirror
+
+    return run_mirror(args)
 
 
 def _history(args: argparse.Namespace) -> int:
