@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -126,7 +127,7 @@ def kills(
         for _ in range(random.randint(1, 3)):
             dataset = output / reference.path
             child = start([*reference.arguments, "--output", str(output)], folder / "said")
-            if not strike(child, _moment(reference, dataset, random, start is program)):
+            if not strike(child, _moment(reference, dataset, random, start is program), tick=1e-4):
                 break
             row.kills += 1
             check_state(row, reference, dataset)
@@ -142,17 +143,18 @@ def some_killed(reference: Reference, folder: Path, random: Random, wanted: int)
         dataset = output / reference.path
         child = command([*reference.arguments, "--output", str(output)], folder / "said")
         due = _moment(reference, dataset, random, False)
-        while not due() or len(members(child.pid)) < 2:
+        if row.kills % 4 == 0:  # a worker that has hardly begun
+            due = (dataset / store.LOCK).exists
+        while not due() or not _workers(child):
             if child.poll() is not None:
                 raise FailedError(f"{row.fault}: it ended too soon: {child.text()}")
             time.sleep(0.005)
-        others = [one for one in members(child.pid) if one != child.pid]
-        os.kill(child.pid if row.kills % 2 else random.choice(others), signal.SIGKILL)
+        os.kill(child.pid if row.kills % 2 else random.choice(_workers(child)), signal.SIGKILL)
         row.kills += 1
         status = child.wait()
         check_state(row, reference, dataset)
-        if status == 1:
-            row.message = child.text().strip().splitlines()[0]
+        if status != -signal.SIGKILL:  # a worker died
+            check_failure(row, child, statuses=(1,), says="a worker process ended early")
         finish(row, reference, output, folder)  # at once: orphans may still be at work
         child.kill()
         if leftovers(dataset):
@@ -326,8 +328,8 @@ def leftovers(dataset: Path) -> list[str]:
 def _moment(
     reference: Reference, dataset: Path, random: Random, start_up: bool
 ) -> Callable[[], bool]:
-    """Return a random moment of a run: by the clock, by the number of files, or near its end."""
-    kind = random.choice(("clock", "clock", "files", "files", "end"))
+    """Return a random moment of a run: by the clock, when a file appears, or near its end."""
+    kind = random.choice(("clock", "clock", "shard", "temporary", "end"))
     if start_up:  # loading Python takes about as long as the work
         return after(random.uniform(0, reference.seconds * 2.5))
     if kind == "clock":
@@ -335,8 +337,28 @@ def _moment(
     if kind == "end":
         delay = random.uniform(0, reference.seconds / 10)
         return after(delay, since=(dataset / store.PROVENANCE).exists)
-    number = random.randint(1, 2 * len(reference.manifest.shards))
-    return lambda: len(files.sizes(str(dataset))) > number
+    shards = dataset / "Split-train"
+    number = random.randint(1, sum(one.split == "train" for one in reference.manifest.shards))
+    if kind == "shard":
+        return lambda: _names(shards) >= number
+    return lambda: (
+        _names(shards) >= number and any(dataset.glob(f"{store.WORK}/{files.TEMPORARY}*/*"))
+    )
+
+
+def _workers(child: Child) -> list[int]:
+    """Return the worker processes of a build, without the shells that start them."""
+    found = []
+    for one in members(child.pid):
+        with contextlib.suppress(OSError):  # it has ended
+            words = Path(f"/proc/{one}/cmdline").read_bytes().split(b"\0")
+            if words[1:3] == [b"-m", b"apache_beam.runners.worker.sdk_worker_main"]:
+                found.append(one)
+    return found
+
+
+def _names(folder: Path) -> int:
+    return len(os.listdir(folder)) if folder.is_dir() else 0
 
 
 def _finished(child: Child) -> None:

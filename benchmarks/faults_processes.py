@@ -111,6 +111,7 @@ def fork(call: Callable[[], int], output: Path) -> Child:
     """Run ``call`` in a new process group; what it prints goes to a file."""
     sys.stdout.flush()
     sys.stderr.flush()
+    output.write_bytes(b"")  # here, so that nobody reads what an earlier command said
     pid = os.fork()
     if pid:
         with contextlib.suppress(OSError):  # it has done so itself, or has ended
@@ -119,7 +120,7 @@ def fork(call: Callable[[], int], output: Path) -> Child:
     status = 70
     try:
         os.setpgid(0, 0)
-        sink = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o644)
+        sink = os.open(output, os.O_WRONLY | os.O_APPEND)
         for descriptor in (1, 2):
             os.dup2(sink, descriptor)
         sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115 - for as long as it lives
