@@ -18,6 +18,7 @@ from components.serving.bundle import DATASET, EVIDENCE, bundle_folder
 from components.serving.history import PUBLISHED, read_history
 from components.serving.store import (
     CURRENT,
+    current_version,
     is_serving_folder,
     live_model,
     locked,
@@ -33,7 +34,7 @@ class Baseline:
     Attributes:
         state: ``present``; ``first_run``: nothing was ever live; ``missing``: something is or was,
             and it cannot be used.
-        version: Its number, 0 where none is live.
+        version: The number in ``CURRENT``, 0 where there is none.
         identity: What it is, see `components.push.push`; None where unknown.
         artifact: ``saved_model`` or ``tflite``.
         classes: Names of its classes in order.
@@ -61,7 +62,7 @@ class Baseline:
 
 def find_baseline(serving: Path) -> Baseline:
     """Return what is live, after finishing or undoing what a crash cut off."""
-    if not is_serving_folder(serving):
+    if not is_serving_folder(serving) and not version_numbers(serving):
         return Baseline(state="first_run")
     with locked(serving):
         recover(serving)
@@ -80,7 +81,8 @@ def _baseline(serving: Path) -> Baseline:
         published = any(one.event in PUBLISHED for one in read_history(serving).events)
         if not published and not version_numbers(serving):
             return Baseline(state="first_run")
-        return Baseline(state="missing", why=f"{serving / CURRENT} names no readable version")
+        why = f"{serving / CURRENT} names no readable version"
+        return Baseline(state="missing", version=current_version(serving), why=why)
     known = Baseline(
         state="present",
         version=live.version,
@@ -89,7 +91,7 @@ def _baseline(serving: Path) -> Baseline:
         digest=live.digest,
     )
     if not live.intact:
-        why = f"the files of version {live.version} are not those that were pushed"
+        why = f"the files of version {live.version} are not those that were pushed, or its bundle"
         return dataclasses.replace(known, state="missing", why=why)
     try:
         text = (bundle_folder(serving, live.version) / DATASET).read_text("utf-8")

@@ -70,14 +70,18 @@ class LiveModel:
 
     @property
     def intact(self) -> bool:
-        """Whether files and bundle are those that were pushed (they are read)."""
+        """Whether files and bundle are those that were pushed (they are read).
+
+        A version without a bundle is intact only where the history knows of none.
+        """
         serving = self.path.parent
         try:
             if tree_digest(self.path, leave_out=NOT_THE_MODEL) != self.digest:
                 return False
-            return not has_bundle(serving, self.version) or not file_problems(
-                serving, read_bundle(serving, self.version)
-            )
+            if has_bundle(serving, self.version):
+                return not file_problems(serving, read_bundle(serving, self.version))
+            event = read_history(serving).of_version(self.version)
+            return event is None or event.bundle is None
         except FailedError:
             return False
 
