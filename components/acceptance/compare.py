@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from components.acceptance import wording
@@ -168,6 +170,7 @@ def _verdict(
 ) -> Decision:
     sure = wording.confidence(rule.alpha)
     least = wording.number(bound, rule.margin, signed=True)
+    known = f"only {least} is shown" if math.isfinite(bound) else "nothing is shown"
     size = wording.number(abs(value), abs(rule.margin))
     direction = f"{'worse' if value < 0 else 'better'} by {size} than the live model's"
     measured = f"{_UNIT[rule.metric]} {direction}{beside}"
@@ -188,14 +191,13 @@ def _verdict(
         outcome = "too_few"
         numbers["examples_needed"] = need or 0
         reason = (
-            f"{measured} {reached}, but at {sure} only {least} is shown: too few "
-            f"examples; {wording.needed(need)}"
+            f"{measured} {reached}, but at {sure} {known}: too few examples; {wording.needed(need)}"
         )
     return Decision(
         name=name,
         outcome=outcome,
         value=value,
-        bound=bound,
+        bound=bound if math.isfinite(bound) else None,
         threshold=rule.margin,
         reason=reason,
         numbers=numbers,

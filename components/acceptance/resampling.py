@@ -17,6 +17,7 @@ SEED = 5
 LEAST = 200
 """Fewest independent examples that a bootstrap bound is given for: it is an approximation."""
 _WORDS = 1 << 18  # drawn at a time
+_CLOSE = 1e-6  # a resample that spreads less, beside all values, holds equal ones but for rounding
 
 Floats = NDArray[np.float64]
 
@@ -73,7 +74,7 @@ def mean_upper_bounds(values: Floats, alpha: float, *, replicates: int = REPLICA
     sums = np.concatenate([block @ both for block in resamples(n, replicates=replicates)]) / n
     deviation = np.sqrt(np.maximum(sums[:, count:] - sums[:, :count] ** 2, 0.0))
     with np.errstate(divide="ignore", invalid="ignore"):
-        distances = np.where(deviation > 0, sums[:, :count] / deviation, -np.inf)
+        distances = np.where(deviation > _CLOSE * spread, sums[:, :count] / deviation, -np.inf)
     equal = spread <= 1e-12 * np.maximum(1.0, np.abs(means))
     with np.errstate(invalid="ignore"):
         bounds = means - _low_quantile(distances, alpha) * spread

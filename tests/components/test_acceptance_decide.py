@@ -524,3 +524,21 @@ def test_a_decision_survives_json_and_its_verdict_is_computed_again():
     decision = only([Floor(threshold=0.9)], share(46, 50))
     data = json.loads(json.dumps(decision.to_json(), allow_nan=False))
     assert Decision.from_json({**data, "passed": True}) == decision
+
+
+def test_one_example_that_differs_gives_no_bound_and_a_record_all_the_same(tmp_path):
+    """A resample without it has no spread: the bootstrap knows no bound, which JSON cannot hold."""
+    labels, keys = [0, 1] * 150, [f"k{at:04d}" for at in range(300)]
+    shares = np.eye(2)[labels]
+    live = Predictions.of(shares, labels, keys, classes=("cat", "dog"))
+    shares[5] = 0.5
+    new = Predictions.of(shares, labels, keys, classes=("cat", "dog"))
+    rules = [Comparison(margin=-0.01, metric="loss")]
+    evidence = Evidence(
+        tables={"test": new}, live=LiveEvidence(state="present", tables={"test": live})
+    )
+    (decision,) = decide(rules, evidence)
+    assert (decision.outcome, decision.bound) == ("too_few", None)
+    assert "confidence nothing is shown: too few" in decision.reason
+    write_evidence(tmp_path, rules, evidence, [decision])
+    assert recompute(tmp_path) == (decision,)
