@@ -21,15 +21,27 @@ _GATES = (
     "components/infra/",
     "components/lite_evaluation.py",
     "components/probes.py",
+    "components/promotion.py",
     "components/shipped.py",
+    "schemas/data_gates.py",
     "schemas/gates.py",
     "schemas/infra.py",
+    "schemas/probes.py",
     "schemas/report.py",
+)
+# What reads examples, for stages and gates alike: the data gate has no model among its inputs
+# whose own version would tell.
+_READING = (
+    "components/data.py",
+    "components/tokens.py",
+    "schemas/features.py",
+    "schemas/manifest.py",
+    "schemas/text.py",
+    "schemas/tokens.py",
 )
 _NOT_OF_STAGES = (
     *(one for one in _GATES if one != "components/artifact.py"),
     "components/notify.py",
-    "components/promotion.py",
     "components/push.py",
     "components/serving/",
     "components/shells.py",
@@ -48,7 +60,7 @@ def code_version(sources: Iterable[str]) -> str:
 
 def gate_sources() -> list[str]:
     """Return the sources that decide what a gate finds, given a model's answers."""
-    return [one for one in _sources() if one.startswith(_GATES)]
+    return [one for one in _sources() if one.startswith((*_GATES, *_READING))]
 
 
 def stage_sources() -> list[str]:

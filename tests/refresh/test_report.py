@@ -1,5 +1,6 @@
 """Progress lines, the table, and the check that TFX acted on what the evidence says."""
 
+import ast
 import dataclasses
 import io
 import json
@@ -220,6 +221,32 @@ def test_stage_sources_are_all_of_components_but_the_gates():
     gates = {"components/answers.py", "components/acceptance/judge.py", "components/push.py"}
     assert not gates & set(sources)
     assert {"components/answers.py", "schemas/gates.py"} <= set(code_version.gate_sources())
+
+
+def test_what_a_gate_reads_with_and_decides_by_is_part_of_its_cache_key():
+    """Its modules import nothing of the project that can change a verdict and is not counted."""
+    counted = set(code_version.gate_sources())
+    plain = {
+        "components/lite.py",  # another one is another model, which is an input
+        "components/lite_input.py",
+        "components/serving/baseline.py",  # its outcome is a parameter
+        "components/serving/bundle.py",
+        "components/serving/decisions.py",
+        "components/serving/store.py",
+        "components/stages.py",  # where a model directory names its digest
+        "components/tree.py",
+        "schemas/canonical.py",
+        "schemas/errors.py",
+    }
+    root = Path(code_version.__file__).parent.parent
+    found = set()
+    for name in counted - {"components/artifact.py"}:
+        for node in ast.walk(ast.parse((root / name).read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                parts = [node.module, *(f"{node.module}.{one.name}" for one in node.names)]
+                paths = [f"{one.replace('.', '/')}.py" for one in parts]
+                found |= {one for one in paths if (root / one).is_file()}
+    assert found - counted <= plain, found - counted - plain
 
 
 def test_a_blessing_that_disagrees_with_its_evidence_fails_the_run(tmp_path):
