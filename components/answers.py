@@ -17,12 +17,14 @@ from components.acceptance import (
     read_predictions,
     write_predictions,
 )
+from components.acceptance.predictions import FILES
 from components.acceptance.rules import ROBUST, TEST
 from components.data import open_dataset, records
 from components.probes import Probes
 from components.serving.baseline import Baseline
+from components.serving.store import NOT_THE_MODEL
 from components.shipped import Incompatible, Shipped, open_shipped
-from components.tree import write_bytes
+from components.tree import file_digest, tree_digest, write_bytes
 from schemas.errors import InputError
 from schemas.features import ExampleSchema
 
@@ -52,10 +54,16 @@ class Question:
         """Read the test split of a dataset, and the probes that belong to it.
 
         Raises:
-            InputError: one of them cannot be read.
+            InputError: one of them cannot be read, or the test split was changed.
             FailedError: the probes were changed.
         """
         data = open_dataset(dataset)
+        for shard in data.of(TEST, 0):
+            if file_digest(data.root / shard.path) != shard.sha256:
+                raise InputError(
+                    f"{data.root / shard.path}: it changed since the manifest was written, so it "
+                    "judges no model. `verify` names all damage, `materialize` repairs it."
+                )
         rows = list(records(data, TEST, 0).as_numpy_iterator())
         return cls(schema=data.schema, test=rows, probes=Probes.open(probes))
 
@@ -73,13 +81,15 @@ def answer(
     Args:
         model: The model in the form that ships.
         question: What to ask.
-        about: What the tables say of themselves; plain JSON values.
+        about: What the tables say of themselves; plain JSON values. The digest of the model's
+            files is added, so that nothing else is pushed on the strength of these answers.
 
     Returns:
         Tables by name: ``test``, and where there are corrupted forms ``seen_corruptions`` (of
         families that the training policy uses) and ``unseen_corruptions``; and the probabilities
         of the golden requests, ``float32[n, classes]``.
     """
+    about = {**about, FILES: tree_digest(model.folder, leave_out=NOT_THE_MODEL)}
     shares = model.probabilities(question.test)
     keys, labels = _keys_and_labels(question.test)
     slices = [question.probes.slices[key] for key in keys]
@@ -131,6 +141,9 @@ def live_side(
         return LiveEvidence(state="incompatible", why=str(error))
     except InputError as error:
         return LiveEvidence(state="missing", why=str(error))
+    if tables[TEST].about[FILES] != baseline.digest:
+        why = f"the files of version {baseline.version} changed while the refresh ran"
+        return LiveEvidence(state="missing", why=why)
     return LiveEvidence(state="present", tables=tables)
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from components.acceptance.predictions import FILES
 from components.serving.bundle import Promotion, write_promotion
 from components.serving.history import PUSHED, Event, actor, now
 from components.serving.rollback import rolled_back
@@ -87,7 +88,7 @@ def push(
 
     Raises:
         FailedError: ``model`` holds something else than plain files and folders, or a decision of
-            ``promotion`` is a refusal.
+            ``promotion`` is a refusal or was made on other files.
         GateRefusal: this very model was rolled back, and nobody made it live again since; or
             another version went live than the one it was compared with.
         OSError: the disk is full or refuses; the old version stays live.
@@ -100,6 +101,7 @@ def push(
         live = live_model(serving)
         fresh = live is None or live.identity != identity or not live.intact
         if fresh:
+            _check_judged(model, digest, promotion)
             current = current_version(serving)
             if instead_of is not None and current != instead_of:
                 raise GateRefusal(
@@ -143,6 +145,17 @@ def push(
         digest=live.digest,
         pushed=fresh or recovered == live.version,
     )
+
+
+def _check_judged(model: Path, digest: str, promotion: Promotion) -> None:
+    """Refuse files that differ from those that a gate judged: its verdict may be a cached one."""
+    for one in promotion.decisions:
+        if one.record.get(FILES, digest) != digest:
+            raise FailedError(
+                f"the gate {one.record['gate']!r} judged other files than those in {model}: they "
+                "were changed since; remove the model directory that they lie in, and the next "
+                "refresh makes the model anew"
+            )
 
 
 def pushed_models(serving: Path) -> Iterator[LiveModel]:

@@ -40,12 +40,14 @@ class Shipped:
     """A model as it ships.
 
     Attributes:
+        folder: Where it was loaded from.
         classes: Number of classes that it tells apart.
         inputs_of: Turns serialized tf.train.Examples into what ``answer`` takes.
         answer: Gives probabilities ``float32[n, classes]`` of n inputs, all at once. A SavedModel
             takes the examples as they are; a TFLite model images ``uint8[n, H, W, C]`` or texts.
     """
 
+    folder: Path
     classes: int
     inputs_of: Callable[[Sequence[bytes]], Any]
     answer: Callable[[Any], NDArray[np.float32]]
@@ -149,6 +151,7 @@ def _open_lite(folder: Path, schema: ExampleSchema, threads: int) -> Shipped:
     if (model.input_shape, model.input_dtype) != (given, dtype):
         raise Incompatible(f"{folder} takes {takes}, not {_described(schema)}")
     return Shipped(
+        folder=folder,
         classes=model.classes,
         inputs_of=lambda records: decoded(records, schema),
         answer=lambda inputs: lite_probabilities(model, inputs),
@@ -185,7 +188,7 @@ def _open_saved_model(folder: Path, schema: ExampleSchema) -> Shipped:
             )
         return answers
 
-    return Shipped(classes=classes, inputs_of=list, answer=answer)
+    return Shipped(folder=folder, classes=classes, inputs_of=list, answer=answer)
 
 
 def _check_signature(folder: Path, signature: Any) -> None:

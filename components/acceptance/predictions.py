@@ -33,6 +33,8 @@ ARROW = pa.schema(
 """One row per answer; see `Predictions`."""
 _HEAD = b"beam_refinery.predictions"
 CLASS = "class="
+FILES = "files"
+"""Key of ``about``: digest of the files of the model that answered (`components.tree`)."""
 LEAST_PROBABILITY = 1e-7
 """A smaller probability of the label counts as this one in the loss, as in Keras."""
 

@@ -150,9 +150,13 @@ def verify_version(
             problems += _history_problems(serving, bundle, history)
             if not problems:
                 problems += _record_problems(serving, bundle)
-                problems += lineage_problems(folder) + decision_problems(folder)
+                problems += lineage_problems(folder) + decision_problems(
+                    folder, digest=bundle.digest
+                )
         except FailedError as error:
             problems = [str(error)]
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            problems = [f"{PROMOTIONS}/{version}: holds what no push writes ({error!r})"]
     signature = "not checked" if signed else "none"
     if whose.checks and (signed or whose.required):
         wrong = [f"{PROMOTIONS}/{version}: cannot be compared with its signature"]

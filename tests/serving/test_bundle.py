@@ -245,3 +245,56 @@ def test_history_tells_who_when_and_why(serving, monkeypatch):
     assert events[-1].time.endswith("+00:00")
     assert not push_text(serving.parent, "third").pushed
     assert len(read_history(serving).events) == 3
+
+
+def judged_on(folder, files):
+    """Return the decision of a gate about a model whose files have that digest."""
+    labels = np.arange(300) % 2
+    table = Predictions.of(
+        np.eye(2)[labels], labels, [f"test-{one:04d}" for one in range(300)],
+        classes=("zero", "one"), about={"files": files},
+    )  # fmt: skip
+    rules, evidence = (Floor(threshold=0.9),), Evidence(tables={"test": table})
+    write_evidence(folder, rules, evidence, decide(rules, evidence))
+    return judged("acceptance", folder)
+
+
+def test_files_that_no_gate_judged_are_not_pushed(tmp_path):
+    push_text(tmp_path, "first")
+    digest = live_model(tmp_path / "serving").digest
+    decision = judged_on(tmp_path / "found", digest)
+    shown = promotion(tmp_path / "shown", decisions=(decision,))
+    with pytest.raises(FailedError, match="'acceptance' judged other files than those in"):
+        push_text(tmp_path, "second", promotion=shown)
+    assert live_model(tmp_path / "serving").version == 1
+
+
+def test_evidence_about_another_model_is_named(tmp_path):
+    decision = judged_on(tmp_path / "found", "d" * 64)
+    record = {key: one for key, one in decision.record.items() if key != "files"}
+    forged = Decision(record=record, evidence=decision.evidence)
+    push_text(tmp_path, "first", promotion=promotion(tmp_path / "shown", decisions=(forged,)))
+    ok, found = lines(tmp_path / "serving")
+    assert not ok
+    assert [one.split(": ", 1)[1] for one in found] == [
+        "its evidence is about another model than the one that was pushed"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"gate": "accuracy", "blessed": true}', "rests on nothing"),
+        ('{"gate": "data", "blessed": true, "checks": [], "problems": []}', "rests on nothing"),
+        ("[]", "holds what no push writes"),
+        ("no JSON", "holds what no push writes"),
+    ],
+)
+def test_a_bundle_that_was_sealed_around_something_else_is_named(serving, content, message):
+    path = serving / ".promotions" / "history.jsonl"
+    first, second = path.read_text().splitlines(keepends=True)
+    path.write_text(first)  # so that the history cannot tell
+    reseal(serving, 2, lambda one: (one / "decisions/01-accuracy.json").write_text(content))
+    ok, found = lines(serving)
+    assert not ok
+    assert any(message in one for one in found)
