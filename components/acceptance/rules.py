@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -66,6 +67,7 @@ class Ceiling:
         if self.metric not in valid:
             raise InputError(unknown_name("metric of a ceiling", self.metric, valid))
         _check(self.threshold > 0, "a ceiling", "above 0", self.threshold)
+        _check(self.threshold < math.inf, "a ceiling", "below infinity", self.threshold)
         _check(0 < self.alpha < 0.5, "alpha", "above 0 and below 0.5", self.alpha)
 
 
@@ -97,6 +99,7 @@ class Comparison:
             raise InputError(unknown_name("metric of a comparison", self.metric, valid))
         if self.metric == "accuracy":
             _check(-1 < self.margin < 1, "a margin", "between -1 and 1", self.margin)
+        _check(math.isfinite(self.margin), "a margin", "between the infinities", self.margin)
         _check(0 < self.alpha < 0.5, "alpha", "above 0 and below 0.5", self.alpha)
 
 

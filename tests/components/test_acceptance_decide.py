@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 
 import numpy as np
 import pytest
@@ -383,6 +384,9 @@ def test_rules_are_checked():
         (lambda: Ceiling(metric="byte", threshold=1), "Did you mean 'bytes'?"),
         (lambda: Ceiling(metric="bytes", threshold=0), "a ceiling must lie above 0, not 0"),
         (lambda: Comparison(margin=0, metric="recall"), "unknown metric of a comparison 'recall'"),
+        (lambda: Ceiling(metric="loss", threshold=math.inf), "a ceiling must lie below infinity"),
+        (lambda: Comparison(margin=-math.inf, metric="loss"), "lie between the infinities, not -"),
+        (lambda: Comparison(margin=math.nan, metric="loss"), "lie between the infinities, not nan"),
         (lambda: Comparison(margin=-2), "a margin must lie between -1 and 1, not -2"),
         (lambda: Floor(threshold=0.5, alpha=0), "alpha must lie above 0 and below 0.5, not 0"),
     ):
