@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from components import (
@@ -339,8 +340,14 @@ def _store_answers(
 
 
 def _write_report(work: Path, report: dict[str, Any], started: float) -> None:
-    """Complete the report with the time since ``started``, and write it."""
+    """Complete the report with the time since ``started`` and what ran, and write it.
+
+    A later push may take the stage from the cache, with other versions of the libraries.
+    """
     report["seconds"] = round(time.monotonic() - started, 3)
+    report["versions"] = {
+        "keras": keras.__version__, "numpy": np.__version__, "tensorflow": tf.__version__
+    }  # fmt: skip
     text = json.dumps(report, indent=1, sort_keys=True) + "\n"
     (work / REPORT_FILE).write_text(text, encoding="utf-8")
 

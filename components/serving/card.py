@@ -53,7 +53,7 @@ def model_card(
             {
                 key: stage.get(key)
                 for key in ("name", "kind", "base", "teacher", "seed", "config", "accuracy",
-                            "parameters", "bytes", "seconds", "digest")
+                            "parameters", "bytes", "seconds", "digest", "versions")
             }
             for stage in stages
         ],

@@ -76,6 +76,7 @@ def test_teacher_learns_and_reports_itself(teacher, digits_dir):
     assert report["digest"] == model_digest(model)
     assert report["dataset"] == "d" * 64
     assert report["base"] is report["teacher"] is None
+    assert report["versions"]["tensorflow"] == tf.__version__
     assert report["keras_bytes"] < 5 * report["parameters"] + 150_000  # no optimizer state
 
 
