@@ -165,7 +165,7 @@ def translated(error: Exception) -> BaseException:
     while cause is not None:
         if isinstance(cause, KeyboardInterrupt):  # it hit a task that ran in this process
             return KeyboardInterrupt()
-        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
+        cause = cause.__cause__ or cause.__context__
     text = _STEP.sub("", str(error))
     quoted = _OWN_ERROR.findall(text)
     if isinstance(error, InputError | FailedError):

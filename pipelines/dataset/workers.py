@@ -6,7 +6,6 @@ It notices in a thread of its own, which raises to nobody; here that becomes the
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import signal
 import threading
@@ -20,9 +19,15 @@ _CLOSED = "Channel closed prematurely"
 _DIED = re.compile(r"Worker subprocess exited with return code (-?\d+)")
 
 
+class _Died(BaseException):
+    """Ends the block; no ``KeyboardInterrupt``: a command in the background may ignore those."""
+
+
 @contextlib.contextmanager
 def watched() -> Iterator[None]:
     """Let the block end when one of the runner's worker processes dies.
+
+    Uses SIGUSR1, which reaches a thread that waits.
 
     Raises:
         FailedError: One died, and that ended the block.
@@ -31,13 +36,19 @@ def watched() -> Iterator[None]:
         yield
         return
     deaths: list[str] = []
-    sent: list[bool] = []
     timers: list[threading.Timer] = []
-    usual = threading.excepthook
+    lock = threading.Lock()
+    state = "running"
 
     def interrupt() -> None:
-        sent.append(True)
-        os.kill(os.getpid(), signal.SIGINT)
+        nonlocal state
+        with lock:
+            if state == "running":
+                state = "interrupted"
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
+
+    def raise_died(number: int, frame: object) -> None:
+        raise _Died
 
     def hook(args: threading.ExceptHookArgs) -> None:
         died = _DIED.search(str(args.exc_value))
@@ -50,18 +61,22 @@ def watched() -> Iterator[None]:
         timers.append(timer)
         timer.start()
 
-    threading.excepthook = hook
+    usual, threading.excepthook = threading.excepthook, hook
+    before = signal.signal(signal.SIGUSR1, raise_died)
     try:
         try:
             yield
-            return
         finally:
             threading.excepthook = usual
             for timer in timers:
                 timer.cancel()
-    except KeyboardInterrupt:
-        if not sent:  # the user's own
-            raise
+            with lock:  # by default a signal that is still on its way would end the process
+                after = before if state == "running" else signal.SIG_IGN
+                state = "ended"
+                signal.signal(signal.SIGUSR1, after)
+        return
+    except _Died:
+        pass
     except Exception as error:
         if not deaths or _CLOSED not in str(error):
             raise

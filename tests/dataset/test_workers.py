@@ -42,9 +42,17 @@ def wait():
 def test_a_run_that_waits_for_a_dead_worker_ends():
     with pytest.raises(FailedError, match=r"ended early \(status -9") as found:
         run(die, wait)
-    text = str(translated(found.value))
-    assert text.startswith("a worker process ended early"), "it is not taken for Ctrl-C"
-    assert text.endswith("the same command resumes.")
+    assert str(translated(found.value)).endswith("the same command resumes.")
+
+
+def test_it_ends_in_the_background_too():
+    """Where a shell has started it with ``&``, Ctrl-C's signal is ignored."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with pytest.raises(FailedError, match="ended early"):
+            run(die, wait)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_a_run_that_ends_by_itself_names_the_worker(monkeypatch):
