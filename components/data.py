@@ -20,6 +20,7 @@ from components.tokens import Reading, table_of
 from schemas.errors import InputError
 from schemas.features import ExampleSchema
 from schemas.manifest import ShardInfo, load_manifest
+from schemas.plain_files import leaves, read_plain
 
 SHUFFLE_EXAMPLES = 20_000
 SHUFFLE_BYTES = 256 << 20
@@ -80,7 +81,17 @@ def open_dataset(root: str | Path) -> Data:
     """
     root = Path(root)
     manifest = load_manifest(root)
-    survey = json.loads(_read(root / "survey.json"))
+    outside = next((one for one in manifest.shards if leaves(root / one.path, root)), None)
+    if outside is not None:
+        raise InputError(f"{root / outside.path} is a link that leaves the dataset: copy the file")
+    try:
+        survey = json.loads(_read(root / "survey.json"))
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(
+            f"{root / 'survey.json'}: not readable ({error}): materialize the recipe again"
+        ) from error
     vocabulary: tuple[str, ...] = ()
     if manifest.schema.modality == "text":
         vocabulary = tuple(_read(root / "vocabulary.txt").rstrip("\n").split("\n"))
@@ -262,9 +273,10 @@ def _decoded(values: tf.Tensor, schema: ExampleSchema) -> tf.Tensor:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
+        return read_plain(path).decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
         raise InputError(
-            f"{path}: a dataset needs this file, which cannot be read ({error.strerror}): "
+            f"{path}: a dataset needs this file, which cannot be read ({reason}): "
             "materialize the recipe again"
         ) from error

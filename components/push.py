@@ -28,6 +28,7 @@ from components.serving.store import (
     recover,
     retire,
     version_at,
+    version_numbers,
 )
 from components.tree import tree_digest
 from schemas.errors import FailedError, GateRefusal
@@ -160,7 +161,8 @@ def _check_judged(model: Path, digest: str, promotion: Promotion) -> None:
 
 def pushed_models(serving: Path) -> Iterator[LiveModel]:
     """Yield the live version, then the older ones, newest first, without those rolled back."""
-    for version in range(current_version(serving), 0, -1):
-        found = version_at(serving, version)
+    current = current_version(serving)
+    for version in reversed(version_numbers(serving)):
+        found = version_at(serving, version) if version <= current else None
         if found is not None and rolled_back(serving, found.identity) is None:
             yield found

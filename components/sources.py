@@ -18,6 +18,7 @@ from components.tree import file_digest
 from schemas.applications import IMAGENET, PUSHED
 from schemas.errors import FailedError, InputError
 from schemas.manifest import load_manifest
+from schemas.plain_files import read_plain
 from schemas.stages import width_name
 
 Sources = Mapping[str, Mapping[str, Any]]
@@ -119,16 +120,23 @@ def _pushed(serving: Path | None, dataset: str | None, width: float | None) -> d
             "there is none yet: push a first one by a train stage in place of this one",
             path=key,
         )
-    folder = (serving / live.record.get("model", "")).resolve()
-    report = folder / "stage.json"
-    if "model" not in live.record or not report.is_file() or (
-        json.loads(report.read_text("utf-8"))["digest"] != live.record["model_digest"]
-    ):  # fmt: skip
+    recorded = live.record.get("model")
+    folder = (serving / recorded if isinstance(recorded, str) else serving).resolve()
+    if not isinstance(recorded, str) or not _is_made_by(folder, live.record.get("model_digest")):
         raise InputError(
             f"from: pushed starts from {live.path}, which holds what serves; the model directory "
-            f"that it was made of ({live.record.get('model', 'not recorded')}) is gone: name a "
+            f"that it was made of ({recorded or 'not recorded'}) is gone: name a "
             "copy of that directory, or its .keras file",
             path=key,
         )
     digest = file_digest(network_file(folder, width))
     return {"path": str(folder), "digest": digest, "version": live.version}
+
+
+def _is_made_by(folder: Path, digest: Any) -> bool:
+    """Return whether a model directory is still there and holds the model of that digest."""
+    try:
+        report = json.loads(read_plain(folder / "stage.json"))
+        return isinstance(digest, str) and bool(report["digest"] == digest)
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return False

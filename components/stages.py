@@ -53,8 +53,10 @@ from components.size import measure
 from components.sources import Sources, check_unchanged, sources_of
 from components.start import open_start
 from components.train import Context
+from components.transfer import load_trained
 from components.widths import stage as widths
 from schemas.errors import InputError, unknown_name
+from schemas.plain_files import read_plain
 from schemas.stages import ANSWERS_ONLY, STAGE_KINDS, config_settings, width_name
 from schemas.teaching import SIGNALS, load_signals_manifest
 from schemas.validation import validated
@@ -208,7 +210,7 @@ def load_model(folder: str | Path, width: float | None = None) -> keras.Model:
         width: One of its widths, where it has several; None: the full one.
 
     Raises:
-        InputError: there is none, or none of that width.
+        InputError: there is none, or none of that width, or it cannot be read safely.
     """
     path = Path(folder) / KERAS_FILE
     if not path.is_file():
@@ -220,19 +222,25 @@ def load_model(folder: str | Path, width: float | None = None) -> keras.Model:
                 f"{folder} has no width {width:g}: a stage of kind widths writes them",
                 path=("width",),
             )
-    return keras.saving.load_model(path, compile=False)
+    return load_trained(path)
 
 
 def load_report(folder: str | Path) -> dict[str, Any]:
     """Read ``stage.json`` of a model directory.
 
     Raises:
-        InputError: there is none.
+        InputError: there is none, or it is none.
     """
     path = Path(folder) / REPORT_FILE
     if not path.is_file():
         raise InputError(f"{folder}: a model directory holds {REPORT_FILE}; this one does not")
-    return json.loads(path.read_text(encoding="utf-8"))
+    try:
+        report = json.loads(read_plain(path))
+        if not isinstance(report, dict) or not isinstance(report.get("digest", ""), str):
+            raise ValueError("no mapping, or a digest that is no text")
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path}: not the report of a stage ({error})") from error
+    return report
 
 
 def be_deterministic(seed: int) -> None:
@@ -378,7 +386,10 @@ def _digest_of(folder: str | Path | None) -> str | None:
         return None
     if (Path(folder) / SIGNALS).is_file():
         return load_signals_manifest(folder).digest
-    return load_report(folder)["digest"]
+    report = load_report(folder)
+    if "digest" not in report:
+        raise InputError(f"{folder}: its {REPORT_FILE} names no digest: make that stage again")
+    return report["digest"]
 
 
 def _prefixed(progress: Callable[[str], None] | None, name: str) -> Callable[[str], None]:

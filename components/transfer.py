@@ -19,6 +19,7 @@ from components.data import Data
 from components.evaluate import evaluate
 from components.train import Pace
 from schemas.errors import GateRefusal, InputError
+from schemas.model_files import check_keras_file
 
 
 def load_trained(path: str | Path) -> keras.Model:
@@ -30,10 +31,14 @@ def load_trained(path: str | Path) -> keras.Model:
     path = Path(path)
     if path.suffix != ".keras" or not path.is_file():
         raise InputError(f"a trained network is an existing .keras file, not {path}")
+    check_keras_file(path)
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
-    except (ValueError, TypeError, OSError) as error:
-        raise InputError(f"{path}: cannot be loaded safely as a Keras network: {error}") from error
+    except Exception as error:  # Keras and h5py raise anything over a file that was tampered with
+        reason = str(error).strip().partition("\n")[0]
+        raise InputError(
+            f"{path}: cannot be loaded safely as a Keras network ({type(error).__name__}: {reason})"
+        ) from error
 
 
 def copy_of(model: keras.Model) -> keras.Model:

@@ -7,15 +7,15 @@ refused before a byte is read.
 from __future__ import annotations
 
 import errno
+import io
 import os
 import stat
 from pathlib import Path
-from typing import BinaryIO
 
 _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
-def open_plain(path: str | Path, *, links: bool = True) -> BinaryIO:
+def open_plain(path: str | Path, *, links: bool = True) -> io.BufferedReader:
     """Open a plain file for reading.
 
     Args:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import os
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import field
 from pathlib import Path
@@ -19,6 +18,7 @@ from pydantic.dataclasses import dataclass
 
 from schemas.adversarial import AdversarialConfig
 from schemas.errors import InputError, printable, unknown_name
+from schemas.manifest import NAME
 from schemas.refresh import RefreshConfig
 from schemas.validation import validated
 from schemas.yaml_lines import MAX_DEPTH, KeyPath, load_yaml, parse_scalar
@@ -27,7 +27,6 @@ RECIPES_DIR = Path(__file__).resolve().parent.parent / "pipelines" / "recipes"
 
 _FORBID = ConfigDict(extra="forbid")
 _SHOWN_KEY = 100
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 Share = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(gt=0, strict=True)]
 Side = Annotated[int, Field(ge=8, le=4096, strict=True)]
@@ -136,7 +135,7 @@ class Recipe:
     @field_validator("name")
     @classmethod
     def _check_name(cls, name: str) -> str:
-        if not _NAME.fullmatch(name):
+        if not NAME.fullmatch(name):
             raise ValueError(
                 "name must be 1-63 lower-case letters, digits and _ (it names a folder), "
                 f"not {name!r}"

@@ -13,6 +13,9 @@ from pydantic import TypeAdapter, ValidationError
 from schemas.errors import InputError, unknown_name
 
 T = TypeVar("T")
+_SECRET = frozenset(("notify",))
+"""Keys below which somebody may have written a URL that holds a secret: it is not repeated."""
+
 _UNKNOWN_KEY = ("unexpected_keyword_argument", "extra_forbidden")
 
 
@@ -26,8 +29,8 @@ def validated(kind: type[T], value: Any) -> T:
         raise InputError(f"must be a mapping of keys to values, not {value!r}.")
     try:
         return TypeAdapter(kind).validate_python(value)
-    except ValidationError as error:
-        raise _input_error(kind, error) from error
+    except ValidationError as error:  # not chained: its text repeats values, and a trace shows it
+        raise _input_error(kind, error) from None
 
 
 def _input_error(kind: type, error: ValidationError) -> InputError:
@@ -45,7 +48,8 @@ def _input_error(kind: type, error: ValidationError) -> InputError:
         path = (*path, *cause.path)
     message = first["msg"].removeprefix("Value error, ").rstrip(".")
     message = message[0].lower() + message[1:]
-    if first["type"] not in ("refresh", "value_error"):
+    secret = not _SECRET.isdisjoint(path)
+    if first["type"] not in ("refresh", "value_error") and not secret:
         message = f"{message}; got {first['input']!r}"
     return InputError(f"{message}.", path=path)
 

@@ -24,10 +24,11 @@ from pathlib import Path
 from typing import Any
 
 from components.serving.card import card_markdown, model_card
-from components.serving.history import PROMOTIONS, Event
+from components.serving.history import PROMOTIONS, Event, event_from
 from components.serving.seals import SEAL, indented, sealed, unsealed
 from components.tree import file_digest, tree_files
 from schemas.errors import FailedError
+from schemas.plain_files import read_plain
 
 BUNDLE = "bundle.json"
 SIGNATURE = "model.sig"
@@ -116,14 +117,15 @@ def read_bundle(serving: Path, version: int) -> Bundle:
     """
     name = f"{PROMOTIONS}/{version}/{BUNDLE}"
     try:
-        value = unsealed((serving / name).read_text("utf-8"), indented)
+        text = read_plain(serving / name, links=False).decode("utf-8")
+        value = unsealed(text, indented)
         if value["format_version"] != FORMAT_VERSION:
             raise ValueError(f"format {value['format_version']}; this program reads 1")
         found = Bundle(
-            event=Event(**value["event"]),
-            identity=value["identity"],
-            history=value["history"],
-            files=value["files"],
+            event=event_from(value["event"]),
+            identity=_text(value["identity"]),
+            history=None if value["history"] is None else _text(value["history"]),
+            files={name: _file(one) for name, one in value["files"].items()},
             seal=value[SEAL],
         )
     except FileNotFoundError as error:
@@ -135,6 +137,18 @@ def read_bundle(serving: Path, version: int) -> Bundle:
     if found.version != version:
         raise FailedError(f"{name}: belongs to version {found.version}")
     return found
+
+
+def _text(value: Any) -> str:
+    if type(value) is not str:
+        raise ValueError(f"{value!r:.80} is no text")
+    return value
+
+
+def _file(value: Any) -> dict[str, Any]:
+    if type(value["bytes"]) is not int or type(value["sha256"]) is not str:
+        raise ValueError(f"{value!r:.80} is no size and digest")
+    return {"bytes": value["bytes"], "sha256": value["sha256"]}
 
 
 def write_promotion(folder: Path, promotion: Promotion) -> None:
@@ -221,6 +235,9 @@ def file_problems(serving: Path, bundle: Bundle, *, model_only: bool = False) ->
     places = [str(bundle.version)] if model_only else [str(bundle.version), promotion]
     problems, seen = [], {f"{promotion}/{BUNDLE}", f"{promotion}/{SIGNATURE}"}
     for place in places:
+        if (serving / place).is_symlink():
+            problems.append(f"{place}: is a link; a version lies in the serving folder itself")
+            continue
         try:
             present = dict(tree_files(serving / place))
         except FailedError as error:

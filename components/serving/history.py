@@ -20,12 +20,15 @@ from typing import Any
 from components.serving.seals import SEAL, one_line, sealed, unsealed
 from components.tree import sync
 from schemas.errors import FailedError
+from schemas.plain_files import read_plain
 
 PROMOTIONS = ".promotions"
 HISTORY = "history.jsonl"
 PUSHED, ROLLED_BACK, REFUSED, RETIRED = "pushed", "rolled back", "refused", "retired"
 PUBLISHED = (PUSHED, ROLLED_BACK)
 BY = "BEAM_REFINERY_BY"
+MAX_VERSION = 2**63 - 1
+"""TensorFlow Serving's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,8 +108,10 @@ def read_history(serving: Path) -> History:
         FailedError: it cannot be read.
     """
     path = history_path(serving)
+    if path.parent.is_symlink():  # what is removed as a leftover would be somebody else's
+        raise FailedError(f"{path.parent} is a link; a serving folder holds its own {PROMOTIONS}")
     try:
-        content = path.read_bytes()
+        content = read_plain(path, links=False)
     except FileNotFoundError:
         return History()
     except OSError as error:
@@ -125,7 +130,7 @@ def parse_history(content: bytes) -> History:
             value = unsealed(line.decode("utf-8"), one_line)
             chained = value.pop("previous")
             seal = value.pop(SEAL)
-            event = Event(**value)
+            event = event_from(value)
         except (ValueError, KeyError, TypeError) as error:
             problems.append(f"{PROMOTIONS}/{HISTORY}: line {number}: {error}")
             known = False
@@ -146,6 +151,31 @@ def parse_history(content: bytes) -> History:
         size=size,
         seals=frozenset(seals),
     )
+
+
+def event_from(value: Mapping[str, Any]) -> Event:
+    """Return an event as it was read.
+
+    Raises:
+        ValueError: A value is missing, unknown or of another type.
+    """
+    try:
+        event = Event(**value)
+    except TypeError as error:
+        raise ValueError(f"not an event ({error})") from error
+    for name in ("event", "time", "by", "reason"):
+        if type(getattr(event, name)) is not str:
+            raise ValueError(f"not an event ({name} is no text)")
+    for name in ("digest", "bundle", "signature"):
+        if type(getattr(event, name)) not in (str, type(None)):
+            raise ValueError(f"not an event ({name} is no text)")
+    for name in ("version", "replaced", "origin"):
+        number = getattr(event, name)
+        if number is not None and (type(number) is not int or not 0 <= number <= MAX_VERSION):
+            raise ValueError(f"not an event ({name} is no version)")
+    if not isinstance(event.about, dict):
+        raise ValueError("not an event (about is no mapping)")
+    return event
 
 
 def append_event(serving: Path, event: Event) -> None:

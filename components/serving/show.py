@@ -9,7 +9,7 @@ from components.serving.bundle import has_bundle, published_event, read_bundle
 from components.serving.history import Event, read_history
 from components.serving.store import version_numbers
 from components.serving.verify import ServingVerdict
-from schemas.errors import FailedError
+from schemas.errors import FailedError, printable
 
 
 def verdict_lines(verdict: ServingVerdict) -> Iterator[str]:
@@ -19,7 +19,7 @@ def verdict_lines(verdict: ServingVerdict) -> Iterator[str]:
         live = "live" if one.live else ""
         digest = (one.digest or "")[:12]
         head = f"version {one.version:<4} {state:<7} {live:<4} {one.event:<11} {digest:<12}"
-        yield f"{head} signature {one.signature}"
+        yield f"{printable(head)} signature {one.signature}"
         yield from (f"  {problem}" for problem in one.problems)
     yield from verdict.problems
     yield from (f"note: {note}" for note in verdict.notes)
@@ -57,7 +57,7 @@ def history_lines(serving: Path) -> Iterator[str]:
             which += f", after version {one.replaced}"
         digest = (one.digest or "")[:12]
         line = f"{one.time}  {one.event:<11}  {which}  {digest}".rstrip()
-        yield f"{line}  by {one.by}"
-        yield f"    {one.reason}"
+        yield printable(f"{line}  by {one.by}")
+        yield f"    {printable(one.reason)}"
     for problem in read_history(serving).problems:
-        yield f"note: {problem}"
+        yield printable(f"note: {problem}")

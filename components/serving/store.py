@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -43,10 +44,12 @@ from components.serving.history import (
 from components.serving.signing import SigningKey, sign
 from components.tree import TEMPORARY, sync, tree_digest, write_text
 from schemas.errors import FailedError
+from schemas.plain_files import read_plain
 
 CURRENT = "CURRENT"
 RECORD = "push.json"
 _LOCK = ".push.lock"
+_VERSION = re.compile(r"[1-9][0-9]{0,17}")
 NOT_THE_MODEL = frozenset({RECORD})
 
 
@@ -94,43 +97,55 @@ def live_model(serving: Path) -> LiveModel | None:
 def current_version(serving: Path) -> int:
     """Return the number in ``CURRENT``, 0 where there is none."""
     try:
-        return int((serving / CURRENT).read_text())
+        text = read_plain(serving / CURRENT).decode("ascii").strip()
     except (OSError, ValueError):
         return 0
+    return int(text) if _VERSION.fullmatch(text) else 0
 
 
 def version_at(serving: Path, version: int) -> LiveModel | None:
     """Return that version, or None where there is no readable one."""
     path = serving / str(version)
     try:
-        record = json.loads((path / RECORD).read_text())
-        return LiveModel(
+        record = json.loads(read_plain(path / RECORD, links=False))
+        found = LiveModel(
             version=version,
             path=path,
             digest=record["digest"],
             identity=record["identity"],
             record=record,
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
+    return found if type(found.digest) is type(found.identity) is str else None
 
 
 def version_numbers(folder: Path) -> list[int]:
     """Return the numbers of the version folders (or of their bundles), ascending."""
     if not folder.is_dir():
         return []
-    return sorted(int(one.name) for one in folder.iterdir() if one.name.isdecimal())
+    return sorted(int(one.name) for one in folder.iterdir() if _VERSION.fullmatch(one.name))
 
 
 def next_version(serving: Path) -> int:
-    """Return a number above every one that was ever given."""
+    """Return a number above every one that was ever given.
+
+    Raises:
+        FailedError: there is none of 18 digits.
+    """
     given = (*version_numbers(serving), *version_numbers(serving / PROMOTIONS))
-    return max((current_version(serving), *given)) + 1
+    number = max((current_version(serving), *given)) + 1
+    if not _VERSION.fullmatch(str(number)):
+        raise FailedError(f"{serving}: no number is left above {number - 1}: remove that version")
+    return number
 
 
 def is_serving_folder(path: str | Path) -> bool:
     """Whether a folder is one that models are pushed to."""
-    return (Path(path) / CURRENT).is_file() or (Path(path) / PROMOTIONS).is_dir()
+    # Path.is_file raises where a name is too long
+    return os.path.isfile(os.path.join(path, CURRENT)) or os.path.isdir(
+        os.path.join(path, PROMOTIONS)
+    )
 
 
 @contextlib.contextmanager
@@ -151,10 +166,10 @@ def recover(serving: Path) -> int | None:
     Returns:
         The version that went live by this, or None.
     """
+    history = read_history(serving)  # first: it refuses a folder whose parts are links
     for folder in (serving, serving / PROMOTIONS):
         for leftover in folder.glob(f"{TEMPORARY}*"):
             remove(leftover)
-    history = read_history(serving)
     current = current_version(serving)
     present = version_numbers(serving)
     for version in version_numbers(serving / PROMOTIONS):

@@ -35,8 +35,11 @@ from components.serving.store import (
     version_numbers,
 )
 from components.tree import TEMPORARY
-from schemas.errors import FailedError, InputError
+from schemas.errors import FailedError, InputError, printable
 from schemas.manifest import dataset_digest, parse_manifest
+from schemas.plain_files import read_plain
+
+_NOT_OURS = (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +129,11 @@ def verify_serving(serving: Path, *, whose: Trust | None = None) -> ServingVerdi
     for version in set(numbers) - published:
         if has_bundle(serving, version):
             notes.append(f"{version}: not in the history yet; the next push adds it")
-    return ServingVerdict(versions=versions, problems=tuple(problems), notes=tuple(notes))
+    return ServingVerdict(
+        versions=versions,
+        problems=tuple(printable(one) for one in problems),
+        notes=tuple(printable(one) for one in notes),
+    )
 
 
 def verify_version(
@@ -155,8 +162,9 @@ def verify_version(
                 )
         except FailedError as error:
             problems = [str(error)]
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            problems = [f"{PROMOTIONS}/{version}: holds what no push writes ({error!r})"]
+        except _NOT_OURS as error:
+            reason = f"{type(error).__name__}: {error}"
+            problems = [f"{PROMOTIONS}/{version}: holds what no push writes ({reason})"]
     signature = "not checked" if signed else "none"
     if whose.checks and (signed or whose.required):
         wrong = [f"{PROMOTIONS}/{version}: cannot be compared with its signature"]
@@ -170,7 +178,7 @@ def verify_version(
         event=bundle.event.event if bundle else "unknown",
         digest=bundle.digest if bundle else None,
         signature=signature,
-        problems=tuple(problems),
+        problems=tuple(printable(one) for one in problems),
     )
 
 
@@ -251,7 +259,7 @@ def _pointer_problems(
         return [f"{CURRENT}: {text}, so no version is live"] if text else []
     if current not in numbers:
         return [f"{CURRENT}: names version {current}, which is not there"]
-    if (serving / CURRENT).read_text() != f"{current}\n":
+    if read_plain(serving / CURRENT) != f"{current}\n".encode():
         return [f"{CURRENT}: not written by a push"]
     last = next((one for one in reversed(history.events) if one.event in PUBLISHED), None)
     newest = max(numbers)

@@ -20,6 +20,8 @@ from pipelines.augment.draws import Draws
 from pipelines.augment.image.noise import normal_field
 from schemas.adversarial import AdversarialConfig
 from schemas.errors import InputError
+from schemas.model_files import check_keras_file
+from schemas.plain_files import open_plain
 
 VERSION = 1
 """Raised with every change of output; part of every recipe's fingerprint that has an attack."""
@@ -119,7 +121,7 @@ def model_digest(path: str | Path) -> str:
         InputError: It cannot be read.
     """
     try:
-        with open(path, "rb") as file:
+        with open_plain(path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise InputError(
@@ -141,10 +143,12 @@ def load_model(path: str, digest: str) -> Any:
     if model_digest(path) != digest:
         raise InputError(f"{path} changed since the dataset was planned; start again.")
     try:
+        check_keras_file(path)
         return keras.models.load_model(path, compile=False, safe_mode=True)
-    except (ValueError, TypeError, OSError) as error:
+    except Exception as error:  # Keras and h5py raise anything over a file that was tampered with
+        reason = str(error).strip().partition("\n")[0]
         raise InputError(
-            f"{path}: not a Keras model that can be loaded safely ({error}).",
+            f"{path}: not a Keras model that can be loaded safely ({reason}).",
             path=("adversarial", "model"),
         ) from error
 

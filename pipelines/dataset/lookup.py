@@ -19,11 +19,15 @@ from pipelines.dataset.plan import make_plan
 from pipelines.dataset.records import decode_example, read_shard
 from pipelines.dataset.shards import build_shard
 from pipelines.dataset.slices import SliceTask, read_slice, shard_path
+from pipelines.dataset.sources.image_size import image_size
 from schemas.errors import InputError
 from schemas.features import ExampleSchema
 from schemas.manifest import MANIFEST, Manifest, parse_manifest
+from schemas.plain_files import leaves
 from schemas.recipe import parse_recipe
 
+_COLUMNS = ("key", "source_split", "split", "copy", "shard", "record")
+_UNREADABLE = (OSError, LookupError, ValueError, TypeError, AttributeError, RecursionError)
 _REPAIR = "`verify` names all damage, `materialize` repairs it."
 
 
@@ -101,7 +105,7 @@ def find(dataset: str, manifest: Manifest, key: str, copy: int | None = None) ->
                 f"{key} has no copy {copy}: it is in the {split} split, stored as "
                 f"copy {', '.join(str(one) for one in copies)}."
             )
-    return [_stored(dataset, manifest.schema, row) for row in rows]
+    return [_stored(dataset, manifest, row) for row in rows]
 
 
 def first_keys(dataset: str, count: int, split: str = "train") -> list[str]:
@@ -158,9 +162,14 @@ def describe_ops(row: dict[str, Any]) -> list[str]:
 def _decisions(dataset: str, manifest: Manifest) -> Decisions:
     """Return what the dataset's survey settled; copies are not checked for leaks again."""
     names = {one.path for one in manifest.files} & {DECISIONS, LANGUAGE_MODELS, store.VOCABULARY}
-    content = {name: files.read_bytes(files.join(dataset, name)) for name in sorted(names)}
-    vocabulary = content.get(store.VOCABULARY, b"").decode("utf-8").split("\n")[:-1]
-    return Decisions.from_files(content, vocabulary)
+    try:
+        content = {name: files.read_bytes(files.join(dataset, name)) for name in sorted(names)}
+        vocabulary = content.get(store.VOCABULARY, b"").decode("utf-8").split("\n")[:-1]
+        return Decisions.from_files(content, vocabulary)
+    except _UNREADABLE as error:
+        raise InputError(
+            f"{dataset}: what its survey settled cannot be read ({error}); {_REPAIR}"
+        ) from error
 
 
 def _rows(dataset: str, key: str) -> list[dict[str, Any]]:
@@ -172,29 +181,44 @@ def _provenance(dataset: str, **selection: Any) -> pa.Table:
     path = files.join(dataset, store.PROVENANCE)
     try:
         with files.open_arrow(path) as file:
-            return pq.read_table(file, **selection)
+            table = pq.read_table(file, **selection)
+        wanted = selection.get("columns", _COLUMNS)
+        missing = [name for name in wanted if name not in table.column_names]
+        if missing:
+            raise pa.ArrowInvalid(f"it has no column {missing[0]!r}")
+        table.validate(full=True)
+        return table
     except (OSError, pa.ArrowException) as error:
         raise InputError(f"{path}: cannot be read ({error}); {_REPAIR}") from error
 
 
-def _stored(dataset: str, schema: ExampleSchema, row: dict[str, Any]) -> Stored:
-    path = str(row["shard"])
+def _stored(dataset: str, manifest: Manifest, row: dict[str, Any]) -> Stored:
+    schema, path = manifest.schema, str(row["shard"])
+    full = files.join(dataset, path)
+    if path not in {shard.path for shard in manifest.shards}:
+        raise InputError(f"{store.PROVENANCE} names {path!r}, which is no shard; {_REPAIR}")
+    if not files.is_remote(full) and leaves(full, dataset):
+        raise InputError(f"{path} is a link that leaves the dataset; {_REPAIR}")
     try:
-        records = read_shard(files.read_bytes(files.join(dataset, path)), path)
+        records = read_shard(files.read_bytes(full), path)
         record = records[row["record"]]
-    except (OSError, IndexError) as error:
+        features = decode_example(record)
+        label = features["label"][0]
+        if not 0 <= label < len(schema.label_names):
+            raise ValueError(f"the label {label} is none")
+        return Stored(
+            key=features["key"][0].decode("utf-8"),
+            copy=features["copy"][0],
+            label=label,
+            value=decode_value(features[schema.feature][0], schema),
+            record=record,
+            ops=describe_ops(row),
+            row=row,
+        )
+    except InputError:
+        raise
+    except _UNREADABLE as error:
         raise InputError(f"{path}: cannot be read ({error}); {_REPAIR}") from error
-    features = decode_example(record)
-    data = features[schema.feature][0]
-    return Stored(
-        key=features["key"][0].decode("utf-8"),
-        copy=features["copy"][0],
-        label=features["label"][0],
-        value=decode_value(data, schema),
-        record=record,
-        ops=describe_ops(row),
-        row=row,
-    )
 
 
 def decode_value(data: bytes, schema: ExampleSchema) -> np.ndarray | str:
@@ -203,6 +227,9 @@ def decode_value(data: bytes, schema: ExampleSchema) -> np.ndarray | str:
         return data.decode("utf-8")
     if schema.encoding == "raw":
         return np.frombuffer(data, np.uint8).reshape(schema.image_shape)
+    height, width, _ = schema.image_shape
+    if image_size(data) != (width, height):
+        raise ValueError(f"not an image of {height} x {width}")
     return decode_image(data, schema.image_shape[2])
 
 

@@ -8,6 +8,7 @@ CRC-32C of the data (``tensorflow/core/lib/io/record_writer.h``).
 from __future__ import annotations
 
 import functools
+import io
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -23,6 +24,8 @@ _CRC = struct.Struct("<I")
 HEADER_BYTES = _LENGTH.size + _CRC.size
 FOOTER_BYTES = _CRC.size
 GZIP_LEVEL = 1
+MAX_UNPACKED = 4 << 30
+"""Bytes of one shard; more is no shard of ours but a bomb."""
 
 
 @functools.cache
@@ -181,9 +184,12 @@ def read_shard(data: bytes, path: str) -> list[bytes]:
         try:
             if not data:  # to gzip an empty file is fine
                 raise EOFError("the file is empty")
-            data = gzip.decompress(data)
+            with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
+                data = file.read(MAX_UNPACKED + 1)
         except (OSError, EOFError, zlib.error) as error:
             raise InputError(f"{path}: not a whole gzip file ({error}).") from error
+        if len(data) > MAX_UNPACKED:
+            raise InputError(f"{path}: unpacks to more than {MAX_UNPACKED:,} bytes.")
     return list(unframe(data, path))
 
 

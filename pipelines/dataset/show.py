@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pipelines.dataset.lookup import Stored
+from schemas.errors import InputError, printable
 from schemas.manifest import Manifest
 
 _GAP = 2
@@ -17,7 +18,22 @@ _WORDS = re.compile(r"\S+\s*")
 
 
 def summary(dataset: str, manifest: Manifest) -> str:
-    """Return what a dataset holds, as lines of text."""
+    """Return what a dataset holds, as lines of text.
+
+    Raises:
+        InputError: The manifest's counts are none.
+    """
+    try:
+        lines = _summary(dataset, manifest)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"{dataset}: the counts of its manifest cannot be read ({error}); `materialize` builds "
+            "the dataset again."
+        ) from error
+    return "\n".join(printable(line) for line in lines)
+
+
+def _summary(dataset: str, manifest: Manifest) -> list[str]:
     counts = manifest.counts
     size = sum(shard.bytes for shard in manifest.shards)
     lines = [
@@ -40,8 +56,7 @@ def summary(dataset: str, manifest: Manifest) -> str:
         lines.append("  ops          none")
     if counts["quarantined"]:
         lines.append(f"  quarantined  {counts['quarantined']:,} bad records")
-    lines += guards(manifest)
-    return "\n".join(lines)
+    return lines + guards(manifest)
 
 
 def guards(manifest: Manifest) -> list[str]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Any
 
 from pipelines.dataset import files, store
-from schemas.errors import InputError
+from schemas.errors import InputError, printable
 from schemas.manifest import MANIFEST, FileInfo, Manifest, ShardInfo, dataset_digest, parse_manifest
 
 
@@ -58,16 +59,21 @@ def verify(dataset: str) -> Verdict:
     ]
     if dataset_digest(manifest.fingerprint, manifest.shards, manifest.files) != manifest.digest:
         problems.append(f"{MANIFEST}: the digest does not match the files it lists")
-    return Verdict(not problems, problems, manifest)
+    return Verdict(not problems, [printable(one) for one in problems], manifest)
 
 
 def _problem(dataset: str, entry: ShardInfo | FileInfo, have: dict[str, int]) -> str | None:
     if entry.path not in have:
         return f"{entry.path}: missing"
+    path = files.join(dataset, entry.path)
+    if not files.is_remote(path) and os.path.realpath(path) != os.path.join(
+        os.path.realpath(dataset), entry.path
+    ):
+        return f"{entry.path}: reached by a link; a dataset holds plain files"
     if have[entry.path] != entry.bytes:
         return f"{entry.path}: {have[entry.path]} bytes, not {entry.bytes}"
     try:
-        found = files.file_sha256(files.join(dataset, entry.path))
+        found = files.file_sha256(path)
     except OSError as error:
         return f"{entry.path}: cannot be read ({error.strerror or error})"
     if found != entry.sha256:

@@ -96,3 +96,14 @@ def edit_json(path, change):
     value = json.loads(Path(path).read_text())
     changed = change(value)
     Path(path).write_text(json.dumps(value if changed is None else changed))
+
+
+def swapped(data, at, new):
+    """Return the data with something else at a place."""
+    return data[:at] + new + data[at + len(new) :]
+
+
+def replace(path, make):
+    """Put something that is no file in its place."""
+    Path(path).unlink()
+    make(path)
