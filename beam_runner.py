@@ -336,8 +336,10 @@ def _rollback(args: argparse.Namespace) -> int:
 
 def _mirror(args: argparse.Namespace) -> int:
     from components.serving.commands import run_mirror
+    from pipelines.quiet import quiet
 
-    return run_mirror(args)
+    with quiet(verbose=args.verbose):  # clients of object stores tell of every retry
+        return run_mirror(args)
 
 
 def _history(args: argparse.Namespace) -> int:

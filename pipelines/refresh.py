@@ -8,6 +8,7 @@ and profile a folder (see `pipelines.refresh_store.Places`). The pipeline is tha
 from __future__ import annotations
 
 import datetime
+import shlex
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -17,6 +18,8 @@ from typing import Any
 
 from components import notify
 from components.serving.baseline import find_baseline
+from components.serving.mirror import mirror, result_lines
+from components.serving.remote import check_place
 from components.serving.store import record_refusal
 from components.sources import Sources, sources_of
 from pipelines.augment.policy import parse_policy
@@ -26,6 +29,7 @@ from pipelines.refresh_nodes import PUSHER, NodeError, run_nodes, teller
 from pipelines.refresh_pipeline import OTHER_NODES, build_pipeline
 from pipelines.refresh_report import (
     DONE,
+    FAILED,
     RUNNING,
     Progress,
     build_report,
@@ -36,6 +40,7 @@ from pipelines.refresh_store import Places, heal, only_one, times_judged
 from pipelines.refresh_summary import render
 from schemas.errors import (
     EXIT_DONE,
+    EXIT_FAILED,
     EXIT_REFUSED,
     FailedError,
     InputError,
@@ -54,7 +59,7 @@ class RefreshOutcome:
 
     Attributes:
         status: As in `RefreshReport`.
-        exit_code: 0, or 3 when a gate refused.
+        exit_code: 0, 3 when a gate refused, or 1 when what is live could not be mirrored.
         report: The report.
         report_path: Where it was written.
         summary: The report as a table for people.
@@ -102,6 +107,8 @@ def run_refresh(
     sources = _sources(plan, places, manifest.digest)
     if plan.notify is not None:
         notify.check(plan.notify)
+    if plan.mirror is not None:
+        check_place(plan.mirror)
     with only_one(places.root), quiet(verbose=verbose, log=places.log) as terminal:
         started = time.monotonic()
         run = datetime.datetime.now().isoformat()
@@ -159,17 +166,24 @@ def run_refresh(
             about = {"recipe": recipe.name, "profile": profile, "run": run}
             about["dataset_digest"] = manifest.digest
             record_refusal(places.serving, "; ".join(report.reasons), about)
+        mirrored: list[str] = []
+        unmirrored: str | None = None
+        if plan.mirror is not None and report.status in ("pushed", "nothing_new"):
+            mirrored, unmirrored = _mirror(plan.mirror, plan, places, progress)
     _tell(plan, report.status, report.to_json())
     if report.status == "failed":
         if isinstance(cause, RefineryError):
             raise cause
         raise FailedError(f"{report.error} (details: {places.log})") from cause
+    if unmirrored:
+        print(unmirrored, file=sys.stderr)
+    ended = EXIT_REFUSED if report.status == "refused" else EXIT_DONE
     return RefreshOutcome(
         status=report.status,
-        exit_code=EXIT_REFUSED if report.status == "refused" else EXIT_DONE,
+        exit_code=EXIT_FAILED if unmirrored else ended,
         report=report,
         report_path=places.report,
-        summary=render(report, path=places.report),
+        summary="\n".join([render(report, path=places.report), *mirrored]),
     )
 
 
@@ -179,6 +193,28 @@ def _tell(plan: RefreshPlan, status: str, report: Mapping[str, Any]) -> None:
         unheard = notify.notify(plan.notify, status=status, report=report)
         if unheard:
             print(unheard, file=sys.stderr)
+
+
+def _mirror(
+    url: str, plan: RefreshPlan, places: Places, progress: Progress
+) -> tuple[list[str], str | None]:
+    """Mirror what is live; whatever goes wrong, the push stands and is told.
+
+    Returns:
+        Lines for the summary, and what went wrong and how to repeat it, or None.
+    """
+    total = len(plan.stages) + OTHER_NODES
+    tell = teller(progress, index=total, total=total, node="mirror")
+    tell(RUNNING)
+    try:
+        lines = result_lines(mirror(places.serving, url))
+    except Exception as error:
+        tell(FAILED)
+        kind = "" if isinstance(error, RefineryError) else f"unexpected {type(error).__name__}: "
+        again = shlex.join(["beam_runner.py", "mirror", str(places.serving), url])
+        return ["mirror: FAILED"], f"error: live, but not mirrored: {kind}{error}; repeat: {again}"
+    tell(DONE)
+    return [f"mirror: {line}" for line in lines], None
 
 
 def _probes(

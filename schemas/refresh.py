@@ -17,6 +17,7 @@ from schemas.data_gates import DataGates
 from schemas.errors import InputError, unknown_name
 from schemas.fitting import MODEL_FAMILIES, STRICT, TEXT_FAMILIES, Positive, located
 from schemas.gates import Gates
+from schemas.mirror import parse_mirror
 from schemas.notify import Notify
 from schemas.probes import Robustness
 from schemas.stages import ANSWERS_ONLY, STAGE_KINDS, parse_config
@@ -75,6 +76,7 @@ class RefreshPlan:
     notify: Notify | None = None
     artifact: Artifact = "saved_model"
     keep: Positive | None = None
+    mirror: str | None = None
 
     def stage(self, name: str) -> Stage:
         """Return the stage of that name; ``ValueError`` lists the valid names."""
@@ -98,7 +100,8 @@ class RefreshConfig:
 
     ``artifact`` says in which form it is evaluated, weighed and pushed: ``saved_model``, or
     ``tflite`` where the stage that is pushed is a ``quantize`` stage. ``keep`` is how many pushed
-    versions stay on the disk; by default all do.
+    versions stay on the disk; by default all do. ``mirror`` is a folder, or one of an object store
+    (`schemas.mirror.parse_mirror`), that is brought to the same state after a push.
     Every profile is validated on construction, so a recipe cannot hold one that fails later.
     """
 
@@ -111,6 +114,7 @@ class RefreshConfig:
     notify: Notify | None = None
     artifact: Artifact = "saved_model"
     keep: Positive | None = None
+    mirror: str | None = None
     profiles: dict[Literal["smoke", "demo", "full"], Profile] = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -126,6 +130,11 @@ class RefreshConfig:
         if earlier[self.push].kind in ANSWERS_ONLY:
             text = f"must name a stage that makes a network; {self.push!r} stores answers"
             raise located(("push",), text)
+        if self.mirror is not None:
+            try:
+                parse_mirror(self.mirror)
+            except InputError as error:
+                raise error.under("mirror") from None
         problem = _artifact_problem(self.artifact, earlier[self.push], self.stages)
         if problem:
             raise located((problem[0],), problem[1])
@@ -191,6 +200,7 @@ class RefreshConfig:
             notify=self.notify,
             artifact=self.artifact,
             keep=self.keep,
+            mirror=self.mirror,
         )
 
     def _section(self, section: str, kind: type[Section], profile: str) -> Section:

@@ -144,7 +144,7 @@ def test_impossible_limits_are_refused_with_every_value(used_root, dataset):
     assert live_model(used_root / "digits-smoke" / "serving").version == 1
 
 
-def test_the_live_model_is_asked_the_same_and_decides(used_root, dataset):
+def test_the_live_model_is_asked_the_same_and_decides(used_root, dataset, capsys):
     """A model that must gain on the live one: the seed decides, and the numbers say so."""
     gates = {
         "floors": {"accuracy": 0.05},
@@ -168,11 +168,20 @@ def test_the_live_model_is_asked_the_same_and_decides(used_root, dataset):
     heard = used_root / "heard.json"
     program = f"import sys; open({str(heard)!r}, 'w').write(sys.stdin.read())"
     tell = {"command": [sys.executable, "-c", program]}
-    pushed = refresh(dataset, used_root, seed=21, gates=gates, notify=tell)
-    assert pushed.status == "pushed"
+    there = used_root / "there"
+    pushed = refresh(dataset, used_root, seed=21, gates=gates, notify=tell, mirror=str(there))
+    assert (pushed.status, pushed.exit_code) == ("pushed", 0)
+    assert f"is live now at {there}" in pushed.summary
+    assert verify_serving(there).ok
+    serving = (used_root / "digits-smoke" / "serving").resolve()
+    assert live_model(there).digest == live_model(serving).digest
     assert json.loads(heard.read_text())["status"] == "pushed"
-    again = refresh(dataset, used_root, seed=21, gates=gates)
-    assert again.status == "nothing_new"
+    again = refresh(dataset, used_root, seed=21, gates=gates, mirror=str(heard))
+    assert (again.status, again.exit_code) == ("nothing_new", 1)
+    assert json.loads(again.report_path.read_text())["status"] == "nothing_new"
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert f"not mirrored: {heard}: a mirror is a folder, and this is none" in said
+    assert said.endswith(f"; repeat: beam_runner.py mirror {serving} {heard}")
     assert "this very model" in again.summary
 
 
