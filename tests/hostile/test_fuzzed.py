@@ -56,7 +56,7 @@ SEEDS = {
 }  # fmt: skip
 MANY = {name: 8 for name in SEEDS} | {"recipe": 24, "manifest": 24, "bundle": 24, "history": 16}
 RUNS = [(name, number) for name, count in MANY.items() for number in range(count)]
-MORE = [(name, number) for name, count in MANY.items() for number in range(count, 400)]
+MORE = [(name, number) for name, count in MANY.items() for number in range(count, 200)]
 
 
 def check(name, number, capfd):
