@@ -303,7 +303,7 @@ class AtomicPusherExecutor(PusherExecutor):
         serving = Path(destination["filesystem"]["base_directory"])
         weights = load_report(model.uri)["digest"]
         # Where a later refresh can start from: what serves holds no network to train.
-        origin = {"model": os.path.relpath(model.uri, serving), "model_digest": weights}
+        origin = {"model": os.path.relpath(model.uri, serving.resolve()), "model_digest": weights}
         result = push(
             shipped_folder(model.uri, custom["artifact"]),
             serving,

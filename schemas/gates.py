@@ -13,7 +13,7 @@ from pydantic.dataclasses import dataclass
 
 from schemas.errors import InputError
 
-STRICT = ConfigDict(extra="forbid")
+STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 Missing = Literal["refuse", "floors"]
 Metric = Literal["accuracy", "loss", "calibration_error"]
