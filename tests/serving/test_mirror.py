@@ -1,57 +1,25 @@
-"""A mirror: the same state elsewhere, and a whole version at every moment on the way."""
+"""A mirror: the same state elsewhere, damage repaired, what is not ours refused."""
 
 import base64
 import hashlib
 import json
 import shutil
-import uuid
 from pathlib import Path
 
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 import beam_runner
-from components.serving.bundle import file_problems, read_bundle
 from components.serving.mirror import mirror, mirror_to, result_lines
-from components.serving.remote import FolderRemote, ObjectRemote
+from components.serving.remote import FolderRemote
 from components.serving.rollback import rollback
-from components.serving.store import record_refusal, version_at
+from components.serving.store import record_refusal
 from components.serving.verify import verify_serving
 from schemas.errors import FailedError, InputError
-from tests.serving.support import dying_at, everything, push_text
+from tests.serving.places import Watched, contents, copied_back, in_memory
+from tests.serving.support import everything, push_text
 
 HISTORY = ".promotions/history.jsonl"
-
-
-class Killed(BaseException):
-    """Nothing catches it, as nothing catches kill -9."""
-
-
-class Watched:
-    """A place that is looked at after every change, and that dies at the n-th one."""
-
-    def __init__(self, remote, *, step=0, when="before", look=lambda: None):
-        self._remote, self._step, self._when, self._look = remote, step, when, look
-        self.count = 0
-        self.changed = []
-
-    def __getattr__(self, name):
-        found = getattr(self._remote, name)
-        if name not in ("create", "write", "upload", "delete"):
-            return found
-
-        def change(file, *arguments):
-            self.count += 1
-            if self.count == self._step and self._when == "before":
-                raise Killed
-            answer = found(file, *arguments)
-            self.changed.append((name, file))
-            self._look()
-            if self.count == self._step:
-                raise Killed
-            return answer
-
-        return change
 
 
 class Counting(MemoryFileSystem):
@@ -78,10 +46,6 @@ class Counting(MemoryFileSystem):
         return super().open(path, mode, **settings)
 
 
-def in_memory(filesystem=None):
-    return ObjectRemote("memory://m", filesystem or MemoryFileSystem(), f"/{uuid.uuid4().hex}/m")
-
-
 @pytest.fixture(params=["folder", "object store"])
 def remote(request, tmp_path):
     """An empty place of either kind."""
@@ -93,44 +57,10 @@ def remote(request, tmp_path):
 @pytest.fixture
 def root(tmp_path):
     """A folder with ``serving``, in which two versions are."""
+    (tmp_path / "root").mkdir()
     for text in ("first", "second"):
         push_text(tmp_path / "root", text)
     return tmp_path / "root"
-
-
-@pytest.fixture(autouse=True)
-def made(tmp_path):
-    (tmp_path / "root").mkdir()
-
-
-def contents(remote):
-    return {name: remote.read(name) for name in remote.listing()}
-
-
-def copied_back(remote, folder):
-    """Write what a place holds below a folder, as ``gsutil rsync`` would; return the folder."""
-    shutil.rmtree(folder, ignore_errors=True)
-    for name, content in contents(remote).items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(content)
-    return folder
-
-
-def served(remote, folder):
-    """Read a place as a server does that follows CURRENT; return the version, None where none."""
-    there = copied_back(remote, folder)
-    for path in there.glob("[0-9]*"):
-        files = {one.name for one in path.rglob("*")}
-        if "push.json" in files:
-            assert "saved_model.pb" in files, "the record is the last file of a version"
-        if "saved_model.pb" in files:
-            assert "variables.index" in files, "what makes it loadable comes after the rest"
-    if not (there / "CURRENT").exists():
-        return None
-    version = int((there / "CURRENT").read_text())
-    assert version_at(there, version).intact
-    assert not file_problems(there, read_bundle(there, version))
-    return version
 
 
 def test_first_mirror_then_nothing_to_do(root, remote, tmp_path):
@@ -184,78 +114,6 @@ def test_files_of_a_version_come_in_an_order_that_never_shows_half_of_one(root, 
     assert gone == ["1/push.json", "1/saved_model.pb", "1/variables/variables.index"]
     first_delete = watched.changed.index(("delete", gone[0]))
     assert watched.changed.index(("write", "CURRENT")) < first_delete
-
-
-@pytest.fixture(params=[False, True], ids=["first mirror", "later mirror"])
-def begun(request, root):
-    """What a place holds, and the version that is live there; here there is another one."""
-    if not request.param:
-        return {}, None
-    remote = in_memory()
-    mirror_to(root / "serving", remote)
-    push_text(root, "third", keep=2)
-    return contents(remote), 2
-
-
-def filled(content):
-    remote = in_memory()
-    for name, one in content.items():
-        remote.write(name, one)
-    return remote
-
-
-def test_a_reader_finds_a_whole_version_after_every_write(root, begun, tmp_path):
-    remote, seen = filled(begun[0]), []
-    watched = Watched(remote, look=lambda: seen.append(served(remote, tmp_path / "seen")))
-    new = mirror_to(root / "serving", watched).version
-    switch = watched.changed.index(("write", "CURRENT"))
-    assert seen == [begun[1]] * switch + [new] * (len(seen) - switch)
-    assert switch > 10
-
-
-@pytest.mark.parametrize("when", ["before", pytest.param("after", marks=pytest.mark.full)])
-def test_killed_at_any_write_the_old_version_is_whole_and_the_next_call_completes(
-    root, begun, tmp_path, when
-):
-    step, seen = 0, set()
-    while True:
-        step += 1
-        remote = filled(begun[0])
-        try:
-            new = mirror_to(root / "serving", Watched(remote, step=step, when=when)).version
-            break
-        except Killed:
-            seen.add(served(remote, tmp_path / "seen"))
-        mirror_to(root / "serving", remote)
-        assert contents(remote) == everything(root / "serving")
-        assert not mirror_to(root / "serving", remote).changed
-    assert seen <= {begun[1], new}
-    assert step > 15
-
-
-def test_the_process_killed_at_any_step_of_a_folder(root, tmp_path):
-    serving = root / "serving"
-    old = tmp_path / "old"
-    mirror(serving, str(old))
-    push_text(root, "third", keep=2)
-    step, seen = 1, set()
-    while True:
-        step += 3  # of the four or five of one file every one, in some file
-        there = tmp_path / f"there{step}"
-        shutil.copytree(old, there)
-        code = dying_at(step, "before", lambda there=there: mirror(serving, str(there)))
-        seen.add(served(FolderRemote("there", there), tmp_path / "seen"))
-        if code == 0:
-            break
-        assert code == 9
-        mirror(serving, str(there))
-        assert everything(there) == everything(serving)
-        assert not list(there.rglob(".tmp-*"))
-        assert not (there / "1").exists()
-        assert not mirror(serving, str(there)).changed
-        shutil.rmtree(there)
-    assert seen == {2, 3}
-    assert step > 40
 
 
 @pytest.mark.parametrize(
