@@ -30,6 +30,7 @@ LIGHT = [
 ]
 TFX = [
     "ai-edge-litert>=2.1,<3",
+    "fsspec>=2024.12",  # mirrors of serving folders; gs:// needs gcsfs beside, s3:// s3fs
     "keras>=3.10,<4",
     "kfp-pipeline-spec>=2.16,<2.17",
     "matplotlib>=3.9,<4",

@@ -24,6 +24,7 @@ from benchmarks.faults_processes import (
     fork,
     remount,
     run_part,
+    seen,
     strike,
     used,
 )
@@ -40,8 +41,10 @@ from components.serving.store import (
 )
 from components.serving.verify import verify_serving
 from schemas.errors import FailedError, RefineryError
+from schemas.report import Check, GateDecision
 
 SEED = 2
+CHECK = Check(measure="parts", kind="at_least", limit=1, value=1)
 KEEP = 3
 FILES, FILE_BYTES = 12, 40_000
 SPACE = 64 << 20
@@ -120,7 +123,8 @@ def push_model(root: Path, model: Path) -> None:
     if not shown.exists():
         shown.write_bytes(bytes(FILE_BYTES))
     decision = Decision(
-        record={"gate": "accuracy", "blessed": True}, evidence={"predictions": shown}
+        record=GateDecision(gate="accuracy", checks=(CHECK,)).to_json(),
+        evidence={"predictions": shown},
     )
     promotion = Promotion(about={"recipe": "faults"}, decisions=(decision,), reason="faults")
     push(model, root / "serving", record={"recipe": "faults"}, promotion=promotion, keep=KEEP)
@@ -131,9 +135,9 @@ def moment(root: Path, random: Random, seconds: float) -> Callable[[], bool]:
     serving, log = root / "serving", root / _LOG
     version = current_version(serving) + random.randint(1, 2)
     appears: list[Callable[[], bool]] = [
-        lambda: any(serving.glob(f".tmp-{version}-*")),
-        lambda: any(serving.glob(f".tmp-{version}-*/{version}/part{FILES // 2}")),
-        lambda: any(serving.glob(f".tmp-{version}-*/.promotions/{version}/bundle.json")),
+        lambda: seen(serving, f".tmp-{version}-*"),
+        lambda: seen(serving, f".tmp-{version}-*/{version}/part{FILES // 2}"),
+        lambda: seen(serving, f".tmp-{version}-*/.promotions/{version}/bundle.json"),
         lambda: (serving / ".promotions" / str(version)).exists(),
         lambda: (serving / str(version)).exists(),
         lambda: current_version(serving) >= version,
