@@ -30,6 +30,7 @@ from benchmarks.faults_processes import (
     program,
     remount,
     run_part,
+    seen,
     strike,
     used,
 )
@@ -341,9 +342,7 @@ def _moment(
     number = random.randint(1, sum(one.split == "train" for one in reference.manifest.shards))
     if kind == "shard":
         return lambda: _names(shards) >= number
-    return lambda: (
-        _names(shards) >= number and any(dataset.glob(f"{store.WORK}/{files.TEMPORARY}*/*"))
-    )
+    return lambda: _names(shards) >= number and seen(dataset, f"{store.WORK}/{files.TEMPORARY}*/*")
 
 
 def _workers(child: Child) -> list[int]:

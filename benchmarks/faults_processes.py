@@ -184,6 +184,14 @@ def after(seconds: float, since: Callable[[], bool] = lambda: True) -> Callable[
     return due
 
 
+def seen(folder: Path, pattern: str) -> bool:
+    """Whether something of that pattern is in a folder that others are at work in."""
+    try:
+        return any(folder.glob(pattern))
+    except FileNotFoundError:  # it went while it was looked at
+        return False
+
+
 def errors_of(text: str) -> list[str]:
     """Return the lines of an output that name an error."""
     return [line for line in text.splitlines() if line.startswith("error: ")]

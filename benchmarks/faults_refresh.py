@@ -34,6 +34,7 @@ from benchmarks.faults_processes import (
     program,
     remount,
     run_part,
+    seen,
     strike,
     used,
 )
@@ -240,7 +241,7 @@ def moment(scene: Scene, child: Child, begin: str, random: Random) -> Callable[[
     reports = scene.root / "faults-smoke" / "reports"
     before = len(list(reports.glob("*")))
     return random.choice([
-        lambda: any(serving.glob(f".tmp-{version}-*")),
+        lambda: seen(serving, f".tmp-{version}-*"),
         lambda: (serving / ".promotions" / str(version)).exists(),
         lambda: (serving / str(version)).exists(),
         lambda: current_version(serving) >= version,
