@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from components import notify
+from components.probes import Probes
 from components.serving.baseline import find_baseline
 from components.serving.mirror import mirror, result_lines
 from components.serving.remote import check_place
@@ -47,6 +48,7 @@ from schemas.errors import (
     RefineryError,
     unknown_name,
 )
+from schemas.gates import check_names
 from schemas.manifest import SPLITS, Manifest, load_manifest
 from schemas.recipe import Recipe
 from schemas.refresh import PROFILES, RefreshPlan
@@ -118,6 +120,11 @@ def run_refresh(
         try:
             baseline = find_baseline(places.serving)
             probes = _probes(plan, recipe, dataset, places, progress)
+            check_names(
+                plan.gates,
+                classes=manifest.schema.label_names,
+                slices=set().union(*Probes.open(probes).slices.values()),
+            )
             tell = teller(
                 progress, index=0, total=len(plan.stages) + OTHER_NODES, node="loading TFX"
             )

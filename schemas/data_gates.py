@@ -5,15 +5,16 @@ explains each check; `components.data_checks` carries them out.
 """
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import ConfigDict, field_validator, model_validator
 from pydantic.dataclasses import dataclass
 
-from schemas.errors import InputError, unknown_name
+from schemas.errors import InputError
 from schemas.features import Modality
 from schemas.manifest import SPLITS
+from schemas.numbers import Number, Whole, number_or_by_name
 
 STRICT = ConfigDict(extra="forbid")
 
@@ -34,13 +35,13 @@ class Drift:
     0 (equal) and 1.
     """
 
-    label: float | None = 0.1
+    label: Number | None = 0.1
     features: float | dict[str, float] | None = 0.1
 
     @field_validator("features", mode="before")
     @classmethod
     def _read_features(cls, value: Any) -> Any:
-        return value if value is None else _numbers(value, "feature", _KNOWN)
+        return value if value is None else number_or_by_name(value, "feature", known=_KNOWN)
 
     @model_validator(mode="after")
     def _check(self) -> "Drift":
@@ -56,7 +57,7 @@ class Skew:
     which few words are unknown.
     """
 
-    label: float | None = 0.2
+    label: Number | None = 0.2
     features: float | dict[str, float] | None = dataclasses.field(
         default_factory=lambda: {name: 0.3 for name in _KNOWN if name != "unknown_words"}
     )
@@ -64,7 +65,7 @@ class Skew:
     @field_validator("features", mode="before")
     @classmethod
     def _read_features(cls, value: Any) -> Any:
-        return value if value is None else _numbers(value, "feature", _KNOWN)
+        return value if value is None else number_or_by_name(value, "feature", known=_KNOWN)
 
     @model_validator(mode="after")
     def _check(self) -> "Skew":
@@ -84,8 +85,8 @@ class DataGates:
     """
 
     min_examples: int | dict[str, int] = 1
-    min_per_class: int = 1
-    max_leakage: float | None = None
+    min_per_class: Whole = 1
+    max_leakage: Number | None = None
     drift: Drift = dataclasses.field(default_factory=Drift)
     skew: Skew = dataclasses.field(default_factory=Skew)
     on_first_run: Literal["pass", "refuse"] = "pass"
@@ -93,7 +94,7 @@ class DataGates:
     @field_validator("min_examples", mode="before")
     @classmethod
     def _read_min_examples(cls, value: Any) -> Any:
-        return _numbers(value, "split", SPLITS, whole=True)
+        return number_or_by_name(value, "split", known=SPLITS, whole=True)
 
     @model_validator(mode="after")
     def _check(self) -> "DataGates":
@@ -138,26 +139,6 @@ def limit_of(settings: Drift | Skew, feature: str) -> float | None:
     if isinstance(settings.features, Mapping):
         return settings.features.get(feature)
     return settings.features
-
-
-def _numbers(value: Any, kind: str, known: Iterable[str], *, whole: bool = False) -> Any:
-    """Return a number, or numbers by name, as they are.
-
-    Raises:
-        InputError: it is neither, or a name is not known; its path is below that of ``value``.
-    """
-    number = int if whole else int | float
-    words = "a whole number" if whole else "a number"
-    if not isinstance(value, Mapping):
-        if isinstance(value, bool) or not isinstance(value, number):
-            raise InputError(f"must be {words}, or one by {kind}, not {value!r}")
-        return value
-    for name, one in value.items():
-        if name not in known:
-            raise InputError(unknown_name(kind, name, known), path=(name,))
-        if isinstance(one, bool) or not isinstance(one, number):
-            raise InputError(f"{name} must be {words}, not {one!r}", path=(name,))
-    return value
 
 
 def _check_distances(settings: Drift | Skew) -> None:

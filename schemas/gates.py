@@ -5,13 +5,14 @@ each test; `components.acceptance` carries them out.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Literal
 
-from pydantic import ConfigDict, model_validator
+from pydantic import ConfigDict, field_validator, model_validator
 from pydantic.dataclasses import dataclass
 
-from schemas.errors import InputError
+from schemas.errors import InputError, unknown_name
+from schemas.numbers import Number, Whole, number_or_by_name
 
 STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 
@@ -27,10 +28,20 @@ class Floors:
     floor by name. ``robust_accuracy`` is that of the corrupted test examples.
     """
 
-    accuracy: float | None = None
+    accuracy: Number | None = None
     recall_per_class: float | dict[str, float] | None = None
     accuracy_per_slice: float | dict[str, float] | None = None
-    robust_accuracy: float | None = None
+    robust_accuracy: Number | None = None
+
+    @field_validator("recall_per_class", mode="before")
+    @classmethod
+    def _read_recall(cls, value: Any) -> Any:
+        return value if value is None else number_or_by_name(value, "class")
+
+    @field_validator("accuracy_per_slice", mode="before")
+    @classmethod
+    def _read_slices(cls, value: Any) -> Any:
+        return value if value is None else number_or_by_name(value, "slice")
 
     @model_validator(mode="after")
     def _check(self) -> "Floors":
@@ -55,12 +66,12 @@ class Ceilings:
     example; ``calibration_error`` (0 to 1) and ``loss`` (nats) by an upper confidence bound.
     """
 
-    bytes: int | None = None
-    parameters: int | None = None
-    memory_bytes: int | None = None
-    latency_p95_ms: float | None = None
-    calibration_error: float | None = None
-    loss: float | None = None
+    bytes: Whole | None = None
+    parameters: Whole | None = None
+    memory_bytes: Whole | None = None
+    latency_p95_ms: Number | None = None
+    calibration_error: Number | None = None
+    loss: Number | None = None
 
     @model_validator(mode="after")
     def _check(self) -> "Ceilings":
@@ -89,10 +100,10 @@ class AgainstLive:
     the decision to the floors, ``refuse`` refuses.
     """
 
-    tolerated_loss: float | None = None
-    required_gain: float | None = None
+    tolerated_loss: Number | None = None
+    required_gain: Number | None = None
     metric: Metric = "accuracy"
-    alpha: float | None = None
+    alpha: Number | None = None
     on_first_run: Missing = "floors"
     on_missing: Missing = "refuse"
     on_incompatible: Missing = "refuse"
@@ -130,7 +141,7 @@ class Gates:
     it is also the most that the whole gate errs.
     """
 
-    alpha: float = 0.05
+    alpha: Number = 0.05
     floors: Floors = dataclasses.field(default_factory=Floors)
     ceilings: Ceilings = dataclasses.field(default_factory=Ceilings)
     against_live: AgainstLive | None = None
@@ -154,6 +165,36 @@ class Gates:
                     path=("against_live", name),
                 )
         return self
+
+
+def check_names(gates: Gates, *, classes: Collection[str], slices: Collection[str]) -> None:
+    """Look whether the classes and slices that have a floor exist, before hours of training.
+
+    Args:
+        gates: The settings.
+        classes: Those of the dataset.
+        slices: Those of the examples of its test split.
+
+    Raises:
+        InputError: One does not; the message names the nearest.
+    """
+    for key, kind, known in (
+        ("recall_per_class", "class", classes),
+        ("accuracy_per_slice", "slice", slices),
+    ):
+        floors = getattr(gates.floors, key)
+        for name in floors if isinstance(floors, Mapping) else ():
+            if name in known:
+                continue
+            other = name.removeprefix("class=")
+            fix = (
+                f"the floor of a class is recall_per_class: {{{other}: {floors[name]:g}}}"
+                if kind == "slice" and other in classes
+                else unknown_name(kind, name, known)
+            )
+            raise InputError(
+                f"refresh.gates.floors.{key}: {fix}", path=("refresh", "gates", "floors", key)
+            )
 
 
 def _check_alpha(alpha: float | None) -> None:

@@ -17,9 +17,12 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 from pydantic.dataclasses import dataclass
 
 from schemas.adversarial import AdversarialConfig
+from schemas.data_gates import FEATURES
 from schemas.errors import InputError, printable, unknown_name
+from schemas.features import Modality
+from schemas.fitting import MODEL_FAMILIES, TEXT_FAMILIES
 from schemas.manifest import NAME
-from schemas.refresh import RefreshConfig
+from schemas.refresh import PROFILES, Profile, RefreshConfig
 from schemas.validation import validated
 from schemas.yaml_lines import MAX_DEPTH, KeyPath, load_yaml, parse_scalar
 
@@ -165,6 +168,8 @@ class Recipe:
             )
         if self.text.store_tokens and self.modality == "image":
             raise InputError("is for text recipes; remove it", path=("text", "store_tokens"))
+        if self.refresh is not None:
+            _check_refresh(self.refresh, self.modality)
         return self
 
 
@@ -189,6 +194,44 @@ class RecipeFile:
     def located(self, error: InputError) -> InputError:
         """Return the error with file, line and key put before its message."""
         return _located(error, self.origin, self.lines, self.overridden)
+
+
+def _check_refresh(refresh: RefreshConfig, modality: Modality) -> None:
+    """Refuse a refresh that names what only examples of the other modality have.
+
+    Raises:
+        InputError: with its path in the recipe.
+    """
+    if (modality == "text") != (refresh.model in TEXT_FAMILIES):
+        fitting = [
+            name for name in MODEL_FAMILIES if (name in TEXT_FAMILIES) == (modality == "text")
+        ]
+        raise InputError(
+            f"{refresh.model} takes no {modality}s; write {' or '.join(fitting)}",
+            path=("refresh", "model"),
+        )
+    for profile in PROFILES:
+        plan = refresh.for_profile(profile)
+        own = refresh.profiles.get(profile)  # type: ignore[call-overload]
+
+        def where(section: str, key: str, own: Profile | None = own, at: str = profile) -> KeyPath:
+            over = own is not None and key in getattr(own, section)
+            return ("refresh", *(("profiles", at) if over else ()), section, key)
+
+        if plan.robustness is not None:
+            try:
+                plan.robustness.families_of(modality)
+            except InputError as error:
+                path = (*where("robustness", "families"), *error.path[1:])
+                raise InputError(error.message, path=path) from None
+        for key, distances in (("drift", plan.data.drift), ("skew", plan.data.skew)):
+            named = distances.features
+            if isinstance(named, Mapping) and not set(named) & set(FEATURES[modality]):
+                raise InputError(
+                    f"features names none of {modality}s, so none would be gated; they are "
+                    f"{', '.join(FEATURES[modality])}, and null sets no limit",
+                    path=(*where("data", key), "features"),
+                )
 
 
 def shipped() -> dict[str, Path]:

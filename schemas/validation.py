@@ -16,6 +16,12 @@ T = TypeVar("T")
 _SECRET = frozenset(("notify",))
 """Keys below which somebody may have written a URL that holds a secret: it is not repeated."""
 
+_PLAIN = {
+    "dataclass_type": "must be a mapping of keys to values",
+    "dict_type": "must be a mapping of keys to values",
+    "tuple_type": "must be a list",
+}
+"""Python's types in the words of YAML."""
 _UNKNOWN_KEY = ("unexpected_keyword_argument", "extra_forbidden")
 
 
@@ -37,7 +43,7 @@ def _input_error(kind: type, error: ValidationError) -> InputError:
     problems = error.errors()
     unknown = [one for one in problems if one["type"] in _UNKNOWN_KEY]
     first = (unknown or problems)[0]  # a misspelt key explains the one that is missing
-    path = tuple(first["loc"])
+    path = tuple(one for one in first["loc"] if one != "[key]")
     if unknown:
         valid = _names_at(kind, path[:-1])
         return InputError(unknown_name("key", path[-1], valid), path=path)
@@ -46,7 +52,7 @@ def _input_error(kind: type, error: ValidationError) -> InputError:
     cause = first.get("ctx", {}).get("error")
     if isinstance(cause, InputError):  # a rule over several keys names the one to change
         path = (*path, *cause.path)
-    message = first["msg"].removeprefix("Value error, ").rstrip(".")
+    message = _PLAIN.get(first["type"], first["msg"]).removeprefix("Value error, ").rstrip(".")
     message = message[0].lower() + message[1:]
     secret = not _SECRET.isdisjoint(path)
     if first["type"] not in ("refresh", "value_error") and not secret:

@@ -320,6 +320,14 @@ def test_a_truncated_shard_is_refused(dataset, tmp_path):
         refresh(bad, tmp_path / "root")
 
 
+def test_a_floor_of_an_unknown_class_is_refused_before_any_stage(dataset, tmp_path):
+    watch = Watch()
+    gates = {"floors": {"recall_per_class": {"seven": 0.1}}, "ceilings": {"bytes": 10_000_000}}
+    with pytest.raises(InputError, match="unknown class 'seven'"):
+        refresh(dataset, tmp_path / "root", watch, gates=gates)
+    assert set(watch.states) == {"probes"}
+
+
 def test_a_recipe_without_refresh_is_refused(dataset, tmp_path):
     plain = dataclasses.replace(recipe().recipe, refresh=None)
     with pytest.raises(InputError, match="has no refresh section"):

@@ -77,7 +77,7 @@ def test_the_features_are_those_that_are_counted():
         ({"max_leakage": 5}, ("max_leakage",), "write 0.01 for 1 %"),
         ({"max_leakage": -0.1}, ("max_leakage",), "a share, 0 to 1"),
         ({"max_leakage": float("nan")}, ("max_leakage",), "a share, 0 to 1, not nan"),
-        ({"drift": 0.1}, ("drift",), "dictionary"),
+        ({"drift": 0.1}, ("drift",), "must be a mapping of keys to values"),
         ({"drift": {"labels": 0.1}}, ("drift", "labels"), "Did you mean 'label'"),
         ({"drift": {"label": 0}}, ("drift", "label"), "above 0 .equal. and at most 1, not 0"),
         ({"drift": {"features": 10}}, ("drift", "features"), "null sets no limit"),
@@ -96,7 +96,7 @@ def test_the_features_are_those_that_are_counted():
         (
             {"skew": {"features": {"contrast": None}}},
             ("skew", "features", "contrast"),
-            "contrast must be a number, not None",
+            "contrast must be a number, not null; leave it out",
         ),
         ({"on_first_run": "maybe"}, ("on_first_run",), "'pass' or 'refuse'"),
     ],

@@ -11,7 +11,7 @@ from components.acceptance.rules import (
     rules_of,
 )
 from schemas.errors import InputError
-from schemas.gates import Gates
+from schemas.gates import Gates, check_names
 from schemas.validation import validated
 
 WHOLE = {
@@ -65,6 +65,23 @@ def test_rules_survive_json():
             ("floors", "accuracy"),
             "no number of examples makes 1 certain",
         ),
+        ({"floors": {"accuracy": True}}, ("floors", "accuracy"), "must be a number, not true"),
+        (
+            {"floors": {"accuracy": 0.5}, "ceilings": {"parameters": True}},
+            ("ceilings", "parameters"),
+            "must be a number, not true",
+        ),
+        (
+            {"floors": {"accuracy_per_slice": "high"}},
+            ("floors", "accuracy_per_slice"),
+            "must be a number, or one by slice, not 'high'",
+        ),
+        (
+            {"floors": {"recall_per_class": {"cat": None}}},
+            ("floors", "recall_per_class", "cat"),
+            "not null; leave it out",
+        ),
+        ({"floors": 0.9}, ("floors",), "must be a mapping of keys to values; got 0.9"),
         (
             {"floors": {"recall_per_class": {"cat": 0}}},
             ("floors", "recall_per_class", "cat"),
@@ -127,3 +144,34 @@ def test_errors_name_key_value_and_fix(gates, path, text):
         validated(Gates, gates)
     assert text in error.value.message
     assert error.value.path == path
+
+
+@pytest.mark.parametrize(
+    ("floors", "text"),
+    [
+        ({"recall_per_class": {"dgo": 0.5}}, "recall_per_class: unknown class 'dgo'. Did you mean"),
+        ({"accuracy_per_slice": {"contrast=lo": 0.5}}, "Did you mean 'contrast=low'"),
+        (
+            {"accuracy_per_slice": {"class=dog": 0.5}},
+            "the floor of a class is recall_per_class: {dog: 0.5}",
+        ),
+    ],
+)
+def test_classes_and_slices_with_a_floor_must_exist(floors, text):
+    with pytest.raises(InputError, match="refresh.gates.floors") as caught:
+        check_names(
+            validated(Gates, {"floors": floors}),
+            classes=("cat", "dog"),
+            slices={"contrast=low", "contrast=high"},
+        )
+    assert text in str(caught.value)
+
+
+def test_floors_for_all_and_names_that_exist_are_taken():
+    for floors in (
+        WHOLE["floors"],
+        {"recall_per_class": 0.5, "accuracy_per_slice": {"length=low": 0.5}},
+    ):
+        check_names(
+            validated(Gates, {"floors": floors}), classes=("cat", "dog"), slices={"length=low"}
+        )

@@ -190,3 +190,27 @@ def test_content_is_what_a_manifest_can_be_read_from(recipe):
     assert again.recipe == loaded.recipe
     loaded.content["copies"] = 7
     assert again.content["copies"] == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "setting", "texts"),
+    [
+        ("digits", "refresh.model=text_conv", ["text_conv takes no images; write image_resnet"]),
+        ("digits", "refresh.robustness.families=[typos]", ["the examples are images"]),
+        (
+            "imdb",
+            "refresh.profiles.smoke.robustness={families: [fog]}",
+            ["refresh.profiles.smoke.robustness.families.0", "the examples are texts"],
+        ),
+        (
+            "digits",
+            "refresh.data.drift.features={length: 0.1}",
+            ["names none of images", "brightness, contrast, saturation"],
+        ),
+    ],
+)
+def test_a_refresh_names_only_what_its_examples_have(name, setting, texts):
+    message = problem(name, setting)
+    assert message.startswith("--set ")
+    for text in texts:
+        assert text in message
