@@ -21,6 +21,7 @@ from components.probes import Probes
 from components.serving.baseline import find_baseline
 from components.serving.mirror import mirror, result_lines
 from components.serving.remote import check_place
+from components.serving.signing import check_key, signing_key
 from components.serving.store import record_refusal
 from components.sources import Sources, sources_of
 from pipelines.augment.policy import parse_policy
@@ -111,6 +112,7 @@ def run_refresh(
         notify.check(plan.notify)
     if plan.mirror is not None:
         check_place(plan.mirror)
+    check_key(signing_key())
     with only_one(places.root), quiet(verbose=verbose, log=places.log) as terminal:
         started = time.monotonic()
         run = datetime.datetime.now().isoformat()

@@ -74,7 +74,8 @@ def card_markdown(card: Mapping[str, Any]) -> str:
     lines += ["", "## Data", ""]
     lines += _listed({key: value for key, value in data.items() if key not in ("counts", "source")})
     for split, count in ((data["counts"] or {}).get("examples") or {}).items():
-        lines.append(f"- examples in {split}: {_plain(count)}")
+        copies = ", augmented copies included" if split == "train" else ""
+        lines.append(f"- examples in {split}: {_plain(count)}{copies}")
     lines += ["", "## Training", ""]
     if card["training"]:
         lines += ["| stage | kind | from | taught by | accuracy on eval | parameters | bytes |",
@@ -95,11 +96,13 @@ def card_markdown(card: Mapping[str, Any]) -> str:
             if isinstance(check, Mapping) and "measure" in check:
                 lines.append(f"  - {_check(check)}")
         for one in decision.get("decisions") or []:
-            lines.append(f"  - {one['name']}: {one['reason']}")
+            lines.append(f"  - {one['reason']}")
         for name in ("slices", "corruptions"):
             lines += _parts(name, decision.get(name) or [])
     if not card["evaluation"]:
         lines.append("No gate decided on this model.")
+    if any(one.get("slices") or one.get("corruptions") for one in card["evaluation"]):
+        lines += ["", "*at least*: the lower confidence bound that a floor would be held to."]
     lines += ["", "Each decision is in `decisions/`, what it rests on in `evidence/`.", ""]
     lines += ["## Made by", "", *(_listed(card["made_by"]) or ["Not recorded."]), ""]
     return "\n".join(lines)
@@ -125,7 +128,8 @@ def _check(check: Mapping[str, Any]) -> str:
     )
     count = f" on {check['examples']:,} examples" if check.get("examples") else ""
     value, bound = _plain(check.get("value")), _plain(check.get("limit"))
-    return f"{check['measure']}: {value}{count} ({limit} {bound})"
+    against = "" if "(not gated)" in check["measure"] else f" ({limit} {bound})"
+    return f"{check['measure']}: {value}{count}{against}"
 
 
 def _listed(values: Mapping[str, Any]) -> list[str]:

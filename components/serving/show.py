@@ -24,10 +24,13 @@ def verdict_lines(verdict: ServingVerdict) -> Iterator[str]:
     yield from verdict.problems
     yield from (f"note: {note}" for note in verdict.notes)
     if verdict.ok:
-        yield f"ok: {len(verdict.versions)} versions are what was promoted"
+        many = len(verdict.versions)
+        yield f"ok: {many} version{' is' if many == 1 else 's are'} what was promoted"
     else:
         count = len(verdict.problems) + sum(len(one.problems) for one in verdict.versions)
-        yield f"not ok: {count} problems; `rollback` goes to a version that is ok"
+        whole = [one for one in verdict.versions if not one.live and not one.problems]
+        fix = "`rollback` goes to a version that is ok" if whole else "no other version is ok"
+        yield f"not ok: {count} problem{'' if count == 1 else 's'}; {fix}"
 
 
 def events_of(serving: Path) -> list[Event]:

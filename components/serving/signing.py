@@ -11,6 +11,7 @@ import base64
 import datetime
 import json
 import os
+import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,7 +103,9 @@ def signing_key(
     files = tuple(Path(one) for one in (chain or "").split(os.pathsep) if one)
     for what, one in ((KEY, Path(path)), (CERTIFICATE, certificate), *((CHAIN, f) for f in files)):
         if one is not None and not Path(one).is_file():
-            raise InputError(f"{what} must name an existing file")
+            raise InputError(
+                f"{what} must name an existing file: the path of a PEM file, or unset it"
+            )
     return SigningKey(
         key=Path(path),
         password=environment.get(PASSWORD),
@@ -196,6 +199,23 @@ def sign(root: Path, version: int, key: SigningKey) -> None:
             f"form (P-256, P-384 or P-521), with its own certificate if any, and {PASSWORD} if it "
             "is encrypted"
         ) from error
+
+
+def check_key(key: SigningKey | None) -> None:
+    """Sign a file of no meaning, so that a key that cannot be used shows before hours of training.
+
+    Sigstore is not tried: whatever it signs is in its public log for ever.
+
+    Raises:
+        InputError: as `sign` does.
+    """
+    if key is None or key.sigstore:
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        (root / PROMOTIONS / "1").mkdir(parents=True)
+        (root / "tried").write_text("tried\n")
+        sign(root, 1, key)
 
 
 def signature_problems(serving: Path, bundle: Bundle, whose: Trust) -> list[str]:

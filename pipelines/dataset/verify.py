@@ -44,7 +44,8 @@ def verify(dataset: str) -> Verdict:
     path = files.join(dataset, MANIFEST)
     if not files.exists(path):
         raise InputError(
-            f"{dataset}: no {MANIFEST}, so no finished dataset. Name the folder that holds one."
+            f"{dataset}: no {MANIFEST}, so no finished dataset, and no serving folder. Name the "
+            "folder that is one; a refresh serves from ROOT/RECIPE-PROFILE/serving."
         )
     try:
         manifest = parse_manifest(files.read_bytes(path), MANIFEST)

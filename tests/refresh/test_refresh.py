@@ -328,6 +328,13 @@ def test_a_floor_of_an_unknown_class_is_refused_before_any_stage(dataset, tmp_pa
     assert set(watch.states) == {"probes"}
 
 
+def test_a_key_that_cannot_sign_is_refused_before_anything_runs(dataset, tmp_path, monkeypatch):
+    monkeypatch.setenv("BEAM_REFINERY_SIGNING_KEY", str(tmp_path / "none.pem"))
+    with pytest.raises(InputError, match="must name an existing file"):
+        refresh(dataset, tmp_path / "root")
+    assert not (tmp_path / "root").exists()
+
+
 def test_a_recipe_without_refresh_is_refused(dataset, tmp_path):
     plain = dataclasses.replace(recipe().recipe, refresh=None)
     with pytest.raises(InputError, match="has no refresh section"):

@@ -157,7 +157,7 @@ def test_commands(run, serving, monkeypatch):
     status, out, _ = run("verify", serving)
     assert status == 1
     assert "  2/saved_model.pb: content differs from the bundle (SHA-256)" in out
-    assert out.splitlines()[-1].startswith("not ok: 1 problems")
+    assert out.splitlines()[-1].startswith("not ok: 1 problem; `rollback`")
     status, out, _ = run("verify", serving, "--json")
     verdict = json.loads(out)
     assert (status, verdict["ok"], verdict["versions"][3]["live"]) == (1, False, True)

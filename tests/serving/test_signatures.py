@@ -19,7 +19,7 @@ from cryptography.x509.oid import NameOID
 
 from components.serving.history import read_history
 from components.serving.rollback import rollback
-from components.serving.signing import SigningKey, Trust, signing_key, trust
+from components.serving.signing import SigningKey, Trust, check_key, signing_key, trust
 from components.serving.verify import verify_serving
 from schemas.errors import FailedError, GateRefusal, InputError
 from tests.serving.support import everything, promotion, push_text
@@ -236,6 +236,17 @@ def test_keys_that_cannot_sign_are_refused_before_anything_is_live(tmp_path):
     (tmp_path / "serving/.promotions/1/model.sig").write_text("{}")
     with pytest.raises(InputError, match="what is to check signatures cannot be used"):
         verify_serving(tmp_path / "serving", whose=Trust(public_key=public))
+
+
+def test_a_key_is_tried_before_it_is_needed(tmp_path, keys):
+    check_key(None)
+    check_key(SigningKey(key=keys[0][0]))
+    locked, _ = write_key(tmp_path / "c.pem", ec.generate_private_key(ec.SECP256R1()), "secret")
+    check_key(SigningKey(key=locked, password="secret"))  # noqa: S106
+    (tmp_path / "text.pem").write_text("no key")
+    for bad in (SigningKey(key=tmp_path / "text.pem"), SigningKey(key=locked)):
+        with pytest.raises(InputError, match="the signing key cannot be used"):
+            check_key(bad)
 
 
 def test_the_environment_names_key_and_certificate(tmp_path):
