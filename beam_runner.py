@@ -403,8 +403,9 @@ def _replay(args: argparse.Namespace) -> int:
 
 
 def _refresh(args: argparse.Namespace) -> int:
+    from components import notify
     from pipelines.quiet import quiet
-    from pipelines.refresh import run_refresh
+    from pipelines.refresh import run_refresh, tell_failed
     from schemas.manifest import MANIFEST, load_manifest
     from schemas.recipe import load_recipe, parse_recipe, shipped
 
@@ -418,8 +419,14 @@ def _refresh(args: argparse.Namespace) -> int:
         file = load_recipe(args.recipe, args.settings)
         if file.recipe.refresh is None:
             raise file.located(InputError("the recipe has no refresh section; add one."))
-        with quiet(verbose=args.verbose) as terminal:
-            dataset = _build_dataset(file, args, terminal)
+        if file.recipe.refresh.notify is not None:
+            notify.check(file.recipe.refresh.notify)
+        try:
+            with quiet(verbose=args.verbose) as terminal:
+                dataset = _build_dataset(file, args, terminal)
+        except Exception as error:
+            tell_failed(file.recipe, args.profile, error)
+            raise
     outcome = run_refresh(
         recipe=file.recipe,
         dataset_dir=Path(dataset),

@@ -130,8 +130,9 @@ def live_side(
         return LiveEvidence(state=baseline.state, why=baseline.why)
     classes = question.schema.label_names
     if baseline.classes != classes:
-        other = ", ".join(sorted(set(baseline.classes) ^ set(classes))[:5]) or "another order"
-        return LiveEvidence(state="incompatible", why=f"its classes differ: {other}")
+        other = sorted(set(baseline.classes) ^ set(classes))
+        named = ", ".join([*other[:5], *(["…"] if len(other) > 5 else [])]) or "another order"
+        return LiveEvidence(state="incompatible", why=f"its classes differ: {named}")
     folder = serving / str(baseline.version)
     try:
         model = open_shipped(folder, artifact=str(baseline.artifact), schema=question.schema)

@@ -104,15 +104,19 @@ def run_refresh(
         raise InputError(unknown_name("profile", profile, PROFILES))
     plan = recipe.refresh.for_profile(profile)
     dataset = Path(dataset_dir).resolve()
-    manifest = load_manifest(dataset)
-    _check_files(dataset, manifest)
     places = Places(Path(root).resolve(), f"{recipe.name}-{profile}")
-    sources = _sources(plan, places, manifest.digest)
     if plan.notify is not None:
         notify.check(plan.notify)
-    if plan.mirror is not None:
-        check_place(plan.mirror)
-    check_key(signing_key())
+    try:
+        manifest = load_manifest(dataset)
+        _check_files(dataset, manifest)
+        sources = _sources(plan, places, manifest.digest)
+        if plan.mirror is not None:
+            check_place(plan.mirror)
+        check_key(signing_key())
+    except Exception as error:
+        tell_failed(recipe, profile, error)
+        raise
     with only_one(places.root), quiet(verbose=verbose, log=places.log) as terminal:
         started = time.monotonic()
         run = datetime.datetime.now().isoformat()
@@ -154,8 +158,7 @@ def run_refresh(
             results, cause = error.results, error.__cause__
         except BaseException as error:
             if isinstance(error, Exception):
-                said = {"recipe": recipe.name, "profile": profile, "run": run, "error": str(error)}
-                _tell(plan, "failed", said)
+                tell_failed(recipe, profile, error, run=run)
             heal(places)
             raise
         report = build_report(
@@ -194,6 +197,13 @@ def run_refresh(
         report_path=places.report,
         summary="\n".join([render(report, path=places.report), *mirrored]),
     )
+
+
+def tell_failed(recipe: Recipe, profile: str, error: Exception, **more: str) -> None:
+    """Let those hear whom the recipe names that a refresh failed before it had a report."""
+    if recipe.refresh is not None:
+        said = {"recipe": recipe.name, "profile": profile, **more, "error": str(error)}
+        _tell(recipe.refresh.for_profile(profile), "failed", said)
 
 
 def _tell(plan: RefreshPlan, status: str, report: Mapping[str, Any]) -> None:

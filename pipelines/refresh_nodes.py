@@ -18,7 +18,7 @@ from pipelines.refresh_report import (
     Progress,
 )
 from pipelines.refresh_store import Places
-from schemas.errors import FailedError
+from schemas.errors import FailedError, GateRefusal
 
 PUSHER = "Pusher"
 
@@ -94,7 +94,8 @@ def run_nodes(
                 state = _state(handle, info)
                 outputs = execution_lib.get_output_artifacts(handle, info.execution_id)
         except Exception as error:
-            results.append(NodeResult(node=name, state=FAILED, seconds=tell(FAILED)))
+            seconds = tell("refused" if isinstance(error, GateRefusal) else FAILED)
+            results.append(NodeResult(node=name, state=FAILED, seconds=seconds))
             raise NodeError(name, results) from error
         results.append(NodeResult(node=name, state=state, seconds=tell(state), outputs=outputs))
     return results

@@ -71,7 +71,8 @@ def incompatibility(new: Predictions, old: Predictions) -> str | None:
     """Return in which way two tables are not answers to the same questions, or None."""
     if new.classes != old.classes:
         other = sorted(set(new.classes) ^ set(old.classes))
-        return f"its classes differ: {', '.join(other[:5]) or 'another order'}"
+        more = ", …" if len(other) > 5 else ""
+        return f"its classes differ: {', '.join(other[:5]) or 'another order'}{more}"
     if new.keys != old.keys or new.variants != old.variants:
         ours = set(zip(new.keys, new.variants, strict=True))
         theirs = set(zip(old.keys, old.variants, strict=True))
@@ -89,14 +90,15 @@ def _without(
     name: str, rule: Comparison, how: str, outcome: Outcome, why: str, floors: bool
 ) -> Decision:
     if how == "floors" and floors:
-        reason = f"{name}: {why}; the floors alone decide, as the rule says"
+        reason = f"{name}: {why}; the floors alone decide, as the recipe says"
         return Decision(name=name, outcome="left_to_floors", threshold=rule.margin, reason=reason)
     if how == "floors":
         reason = f"{name}: {why}, and there is no floor to leave the decision to; set one"
     elif outcome == "no_live_model" and why == _FIRST:
         reason = f"{name}: {why}, and on_first_run: refuse; set floors for the first push"
     else:
-        reason = f"{name}: {why}; push it anew, or leave it to the floors by `floors` in the rule"
+        key = "on_incompatible" if outcome == "incompatible" else "on_missing"
+        reason = f"{name}: {why}; push it anew, or leave it to the floors by {key}: floors"
     return Decision(name=name, outcome=outcome, threshold=rule.margin, reason=reason)
 
 

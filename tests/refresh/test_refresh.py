@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import beam_runner
 from components.acceptance import read_predictions
 from components.evidence import check_agreement, eval_report
 from components.push import live_model
@@ -332,6 +333,25 @@ def test_a_key_that_cannot_sign_is_refused_before_anything_runs(dataset, tmp_pat
     monkeypatch.setenv("BEAM_REFINERY_SIGNING_KEY", str(tmp_path / "none.pem"))
     with pytest.raises(InputError, match="must name an existing file"):
         refresh(dataset, tmp_path / "root")
+    assert not (tmp_path / "root").exists()
+
+
+def test_what_fails_before_the_nodes_is_told(dataset, tmp_path, monkeypatch, capsys):
+    tell = {"command": ["sh", "-c", f"cat > {tmp_path}/told.json"]}
+    monkeypatch.setenv("BEAM_REFINERY_SIGNING_KEY", str(tmp_path / "none.pem"))
+    with pytest.raises(InputError, match="must name an existing file"):
+        refresh(dataset, tmp_path / "root", notify=tell)
+    assert (
+        "must name an existing file" in json.loads((tmp_path / "told.json").read_bytes())["error"]
+    )
+    monkeypatch.delenv("BEAM_REFINERY_SIGNING_KEY")
+    content = recipe(notify=tell).content | {"source": {"kind": "image_folder", "path": "nowhere"}}
+    (tmp_path / "mine.yaml").write_text(json.dumps(content))
+    arguments = ["refresh", f"{tmp_path}/mine.yaml", "--root", f"{tmp_path}/root"]
+    assert beam_runner.main([*arguments, "--output", f"{tmp_path}/data"]) == 2
+    said = json.loads((tmp_path / "told.json").read_bytes())
+    assert (said["status"], said["profile"]) == ("failed", "full")
+    assert said["error"] in capsys.readouterr().err
     assert not (tmp_path / "root").exists()
 
 
