@@ -19,6 +19,7 @@ import pyarrow as pa
 
 import pipelines.dataset.build  # noqa: F401 - loaded here, once, for all forks
 from benchmarks.faults_processes import (
+    TICK,
     Child,
     Row,
     after,
@@ -138,23 +139,25 @@ def kills(
 
 def some_killed(reference: Reference, folder: Path, random: Random, wanted: int) -> Row:
     """Kill one of the processes of a build: the driver, whose workers live on, or a worker."""
-    row = Row(fault="materialize, one of its processes killed")
+    row, number = Row(fault="materialize, one of its processes killed"), 0
     while row.kills < wanted:
-        output = folder / f"some{row.kills}"
+        number += 1
+        output = folder / f"some{number}"
         dataset = output / reference.path
         child = command([*reference.arguments, "--output", str(output)], folder / "said")
         due = _moment(reference, dataset, random, False)
         if row.kills % 4 == 0:  # a worker that has hardly begun
             due = (dataset / store.LOCK).exists
-        while not due() or not _workers(child):
-            if child.poll() is not None:
-                raise FailedError(f"{row.fault}: it ended too soon: {child.text()}")
-            time.sleep(0.005)
-        os.kill(child.pid if row.kills % 2 else random.choice(_workers(child)), signal.SIGKILL)
-        row.kills += 1
+        while child.poll() is None and not (due() and _workers(child)):
+            time.sleep(TICK)
+        workers = _workers(child)
+        if child.poll() is None and workers:
+            with contextlib.suppress(ProcessLookupError):  # it ended at this very moment
+                os.kill(child.pid if row.kills % 2 else random.choice(workers), signal.SIGKILL)
+                row.kills += 1
         status = child.wait()
         check_state(row, reference, dataset)
-        if status != -signal.SIGKILL:  # a worker died
+        if status not in (0, -signal.SIGKILL):  # a worker died
             check_failure(row, child, statuses=(1,), says="a worker process ended early")
         finish(row, reference, output, folder)  # at once: orphans may still be at work
         child.kill()
