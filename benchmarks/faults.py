@@ -27,7 +27,7 @@ FIGURES = {
     "half_visible": ("", "states that a reader could take for a result"),
 }
 PARTS = (faults_dataset, faults_serving, faults_refresh)
-_OWN_FOLDER = re.compile(r"/\S*?/faults-[^/\s]+")
+_OWN_FOLDER = re.compile(r"/\S*?/faults-[a-z0-9_]{8}(?=/)")
 
 
 def measure(*, quick: bool) -> Measured:
