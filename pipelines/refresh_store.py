@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from filelock import FileLock, Timeout
 
 from components.probes import Probes
 from components.promotion import CANDIDATE, JUDGED_SPLIT
-from components.tree import write_text
+from components.tree import TEMPORARY, write_text
 from schemas.canonical import sha256
 from schemas.dataset_schema import SCHEMA_FILE
 from schemas.errors import FailedError, InputError
@@ -150,11 +151,15 @@ def heal(places: Places) -> None:
     To be called while `only_one` holds the root, when nothing can be running: executions that
     claim to run are marked as failed and their unfinished folders removed; artifacts that nodes
     produced and whose files are gone are marked as deleted, so that no cached result points to
-    nothing.
+    nothing. Temporary files go, but those of serving folders: a push or a roll-back, which needs
+    no root, may be at work there, and the next one removes them.
 
     Raises:
         FailedError: the metadata file is damaged.
     """
+    for leftover in places.root.rglob(f"{TEMPORARY}*"):
+        if leftover.is_file() and "serving" not in leftover.relative_to(places.root).parts:
+            leftover.unlink()
     if not places.metadata.exists():
         return
     from ml_metadata import errors, metadata_store
@@ -163,6 +168,7 @@ def heal(places: Places) -> None:
     config = mlmd.ConnectionConfig()
     config.sqlite.filename_uri = str(places.metadata)
     try:
+        _check_pages(places.metadata)
         store = metadata_store.MetadataStore(config)
         abandoned = [
             one
@@ -187,8 +193,20 @@ def heal(places: Places) -> None:
             store.put_executions(abandoned)
         if gone:
             store.put_artifacts(gone)
-    except (errors.StatusError, RuntimeError) as error:
+    except (errors.StatusError, RuntimeError, sqlite3.Error) as error:
         raise FailedError(
             f"the metadata in {places.metadata} cannot be used ({error}): move the file away, and "
             "the next refresh starts afresh; served models are not touched"
         ) from error
+
+
+def _check_pages(path: Path) -> None:
+    """Look at every page of a database: some damage shows only once a node writes there.
+
+    Raises:
+        sqlite3.DatabaseError: it is damaged.
+    """
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        (found,) = database.execute("pragma integrity_check(1)").fetchone()
+    if found != "ok":
+        raise sqlite3.DatabaseError(" ".join(str(found).split()))
