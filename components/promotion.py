@@ -23,11 +23,13 @@ JUDGED_SPLIT, CANDIDATE = "judged_split", "candidate"
 
 
 def identity_of(model: Path, same_when: Mapping[str, str]) -> str:
-    """Return what a candidate is: its weights, and the code and data that made its export.
+    """Return what a candidate is: its weights, and what decided how they are exported.
+
+    Two exports of one network have other bytes: TensorFlow numbers functions as it meets them.
 
     Args:
         model: The model directory.
-        same_when: Digests of code and data.
+        same_when: Digests of the dataset and of the code that exports.
     """
     weights = json.loads((model / _STAGE_REPORT).read_text("utf-8"))["digest"]
     return digest({"model": weights, **same_when})

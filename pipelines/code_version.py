@@ -26,6 +26,7 @@ _GATES = (
     "schemas/data_gates.py",
     "schemas/gates.py",
     "schemas/infra.py",
+    "schemas/numbers.py",
     "schemas/probes.py",
     "schemas/report.py",
 )
@@ -36,6 +37,18 @@ _READING = (
     "components/tokens.py",
     "schemas/features.py",
     "schemas/manifest.py",
+    "schemas/text.py",
+    "schemas/tokens.py",
+)
+# What makes, of a network, the files that ship: also every module whose layers a network holds.
+_EXPORTING = (
+    "components/data.py",
+    "components/export.py",
+    "components/lite.py",
+    "components/lite_input.py",
+    "components/models/",
+    "components/tokens.py",
+    "schemas/features.py",
     "schemas/text.py",
     "schemas/tokens.py",
 )
@@ -71,6 +84,11 @@ def stage_sources() -> list[str]:
         for one in _sources()
         if one in others or one.startswith("components/") and not one.startswith(_NOT_OF_STAGES)
     ]
+
+
+def export_sources() -> list[str]:
+    """Return the sources that decide how a network of given weights answers where it serves."""
+    return [one for one in _sources() if one.startswith(_EXPORTING)]
 
 
 def _sources() -> list[str]:

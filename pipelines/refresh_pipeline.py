@@ -19,7 +19,13 @@ from components.data_checks import DatasetProfile
 from components.promotion import DATA, PROFILE
 from components.serving.baseline import Baseline, kept_evidence
 from components.sources import Sources
-from pipelines.code_version import code_version, gate_sources, software, stage_sources
+from pipelines.code_version import (
+    code_version,
+    export_sources,
+    gate_sources,
+    software,
+    stage_sources,
+)
 from pipelines.refresh_nodes import PUSHER
 from pipelines.refresh_report import GATED_SPLIT
 from pipelines.refresh_store import Places, write_schema
@@ -149,8 +155,11 @@ def build_pipeline(
         "code_version": gate_version,
     }
     size_gate = shells.SizeGate(artifact=plan.artifact, **judged)
-    # Weights are the same model only with the same code and data: both decide what is exported.
-    same_when = {"dataset_digest": manifest.digest, "code_version": stage_version}
+    # Equal weights serve alike only if they are exported alike. How they were trained is past.
+    same_when = {
+        "dataset_digest": manifest.digest,
+        "export_version": code_version(export_sources()),
+    }
     accuracy_gate = shells.AccuracyGate(
         evaluation=evaluator.outputs["evaluation"],
         baseline=canonical_json(baseline.to_json()).decode(),
@@ -164,6 +173,7 @@ def build_pipeline(
         "fingerprint": manifest.fingerprint,
         "stage": plan.push,
         "artifact": plan.artifact,
+        "code_version": stage_version,
         **same_when,
     }
     pusher = shells.AtomicPusher(

@@ -223,6 +223,19 @@ def test_stage_sources_are_all_of_components_but_the_gates():
     assert {"components/answers.py", "schemas/gates.py"} <= set(code_version.gate_sources())
 
 
+def test_export_sources_hold_every_layer_and_no_training():
+    sources = set(code_version.export_sources())
+    project = Path(code_version.__file__).parents[1]
+    layers = {
+        path.relative_to(project).as_posix()
+        for path in (project / "components").rglob("*.py")
+        if "register_keras_serializable" in path.read_text("utf-8")
+    }
+    assert layers
+    assert layers | {"components/export.py", "components/data.py"} <= sources
+    assert not {"components/train.py", "components/distill.py", "components/push.py"} & sources
+
+
 def test_what_a_gate_reads_with_and_decides_by_is_part_of_its_cache_key():
     """Its modules import nothing of the project that can change a verdict and is not counted."""
     counted = set(code_version.gate_sources())

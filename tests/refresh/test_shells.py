@@ -179,11 +179,11 @@ def test_pusher_pushes_the_folder_of_the_artifact(model, tmp_path):
     assert live.intact
 
 
-def test_pusher_tells_models_apart_by_weights_code_and_data_not_by_bytes(model, tmp_path):
+def test_pusher_tells_models_apart_by_weights_export_and_data_not_by_bytes(model, tmp_path):
     push(model, tmp_path)
     saved_model = tmp_path / "model" / "Format-Serving" / "saved_model.pb"
     saved_model.write_bytes(b"the same network, exported again")
     assert push(model, tmp_path).get_int_custom_property(PUSHED_NOW) == 0
-    pushed = push(model, tmp_path, same_when={"code_version": "other"})
+    pushed = push(model, tmp_path, same_when={"export_version": "other"})
     assert pushed.get_int_custom_property(PUSHED_NOW) == 1
     assert live_model(tmp_path / "serving").version == 2
