@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import tensorflow as tf
 from numpy.typing import NDArray
 
@@ -25,14 +27,14 @@ from components.serving.baseline import Baseline
 from components.serving.store import NOT_THE_MODEL
 from components.shipped import Incompatible, Shipped, open_shipped
 from components.tree import file_digest, tree_digest, write_bytes
-from schemas.errors import InputError
+from schemas.errors import FailedError, InputError
 from schemas.features import ExampleSchema
 
 SEEN = "seen_corruptions"
 TABLES = (TEST, SEEN, ROBUST)
 GOLDEN = 64
 """How many test examples, the first in their fixed order, are the golden requests."""
-_GOLDEN_FILE = "golden.f32"
+_GOLDEN_FILE = "golden.parquet"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,15 +69,23 @@ class Question:
         rows = list(records(data, TEST, 0).as_numpy_iterator())
         return cls(schema=data.schema, test=rows, probes=Probes.open(probes))
 
-    @property
-    def golden(self) -> Sequence[bytes]:
-        """The golden requests."""
-        return self.test[:GOLDEN]
+
+@dataclass(frozen=True, kw_only=True)
+class Golden:
+    """The golden requests with their answers.
+
+    Attributes:
+        requests: Serialized examples.
+        probabilities: ``float32[N, classes]``.
+    """
+
+    requests: Sequence[bytes]
+    probabilities: NDArray[np.float32]
 
 
 def answer(
     model: Shipped, question: Question, *, about: Mapping[str, Any]
-) -> tuple[dict[str, Predictions], NDArray[np.float32]]:
+) -> tuple[dict[str, Predictions], Golden]:
     """Ask a model everything.
 
     Args:
@@ -86,8 +96,7 @@ def answer(
 
     Returns:
         Tables by name: ``test``, and where there are corrupted forms ``seen_corruptions`` (of
-        families that the training policy uses) and ``unseen_corruptions``; and the probabilities
-        of the golden requests, ``float32[n, classes]``.
+        families that the training policy uses) and ``unseen_corruptions``; and the golden requests.
     """
     about = {**about, FILES: tree_digest(model.folder, leave_out=NOT_THE_MODEL)}
     shares = model.probabilities(question.test)
@@ -110,7 +119,7 @@ def answer(
                 model.probabilities(rows), labels, keys, classes=classes, variants=variants,
                 about=about,
             )  # fmt: skip
-    return tables, shares[:GOLDEN]
+    return tables, Golden(requests=question.test[:GOLDEN], probabilities=shares[:GOLDEN])
 
 
 def live_side(
@@ -148,30 +157,42 @@ def live_side(
     return LiveEvidence(state="present", tables=tables)
 
 
-def write_answers(
-    folder: Path, tables: Mapping[str, Predictions], golden: NDArray[np.float32]
-) -> None:
+def write_answers(folder: Path, tables: Mapping[str, Predictions], golden: Golden) -> None:
     """Write what `answer` returned."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, table in tables.items():
         write_predictions(table, folder / f"{name}.parquet")
-    write_bytes(folder / _GOLDEN_FILE, np.ascontiguousarray(golden, "<f4").tobytes())
+    shares = pa.array(golden.probabilities.tolist(), pa.list_(pa.float32()))
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table({"request": list(golden.requests), "probabilities": shares}), sink)
+    write_bytes(folder / _GOLDEN_FILE, sink.getvalue().to_pybytes())
 
 
-def read_answers(folder: Path) -> tuple[dict[str, Predictions], NDArray[np.float32]]:
-    """Read what `write_answers` wrote.
+def read_tables(folder: Path) -> dict[str, Predictions]:
+    """Read the tables that `write_answers` wrote.
 
     Raises:
         FailedError: a table was changed or cannot be read.
     """
-    tables = {
+    return {
         name: read_predictions(folder / f"{name}.parquet")
         for name in TABLES
         if (folder / f"{name}.parquet").is_file()
     }
-    classes = len(tables[TEST].classes)
-    golden = np.frombuffer((folder / _GOLDEN_FILE).read_bytes(), "<f4").reshape(-1, classes)
-    return tables, golden
+
+
+def read_golden(folder: Path) -> Golden:
+    """Read the golden requests that `write_answers` wrote.
+
+    Raises:
+        FailedError: they cannot be read.
+    """
+    try:
+        table = pq.read_table(folder / _GOLDEN_FILE)
+        shares = np.array(table.column("probabilities").to_pylist(), np.float32)
+        return Golden(requests=table.column("request").to_pylist(), probabilities=shares)
+    except (OSError, pa.ArrowException, KeyError) as error:
+        raise FailedError(f"{folder / _GOLDEN_FILE}: cannot be read ({error})") from error
 
 
 def _keys_and_labels(rows: Sequence[bytes]) -> tuple[list[str], NDArray[np.int64]]:

@@ -66,6 +66,7 @@ from components.serving.signing import signing_key
 from components.tree import write_text
 from schemas.data_gates import DataGates
 from schemas.errors import GateRefusal
+from schemas.features import ExampleSchema
 from schemas.gates import Gates
 from schemas.stages import parse_config
 from schemas.validation import validated
@@ -186,8 +187,6 @@ def Answers(  # noqa: N802
 
 @component
 def SizeGate(  # noqa: N802
-    examples: InputArtifact[Examples],
-    probes: InputArtifact[Examples],
     model: InputArtifact[Model],
     answers: InputArtifact[ModelEvaluation],
     blessing: OutputArtifact[InfraBlessing],
@@ -203,24 +202,23 @@ def SizeGate(  # noqa: N802
         GateRefusal: it cannot be loaded or asked in a fresh process.
     """
     from components import infra
-    from components.answers import Question, read_answers
+    from components.answers import read_golden
     from components.stages import load_report
 
     folder = shipped_folder(model.uri, artifact)
-    question = Question.of(Path(examples.uri), Path(probes.uri))
-    _, golden = read_answers(Path(answers.uri))
+    report, golden = load_report(model.uri), read_golden(Path(answers.uri))
     found = infra.measure(
         folder,
         artifact=artifact,
-        schema=question.schema,
-        records=question.golden,
-        expected=golden,
+        schema=ExampleSchema.from_json(report["schema"]),
+        records=golden.requests,
+        expected=golden.probabilities,
         workspace=Path(blessing.uri),  # so that what a kill leaves goes with the execution
     )
     size = folder_bytes(folder)
     costs: dict[str, Any] = {
         "bytes": size,
-        "parameters": load_report(model.uri)["parameters"],
+        "parameters": report["parameters"],
         "latency_p95_ms": found.latency_ms,
         "golden_difference": found.golden_difference,
     }
@@ -253,9 +251,9 @@ def AccuracyGate(  # noqa: N802
     Raises:
         FailedError: TFMA's evaluation has other figures.
     """
-    from components.answers import Question, live_side, read_answers
+    from components.answers import Question, live_side, read_tables
 
-    tables, _ = read_answers(Path(answers.uri))
+    tables = read_tables(Path(answers.uri))
     evidence.check_agreement(Path(evaluation.uri), tables[TEST])
     question = Question.of(Path(examples.uri), Path(probes.uri))
     identity = identity_of(Path(model.uri), json.loads(same_when))

@@ -147,8 +147,6 @@ def build_pipeline(
         code_version=f"{stage_version} {gate_version}",
     )
     judged = {
-        "examples": data,
-        "probes": forms,
         "model": model,
         "answers": answers.outputs["answers"],
         "gates": gates,
@@ -161,6 +159,8 @@ def build_pipeline(
         "export_version": code_version(export_sources()),
     }
     accuracy_gate = shells.AccuracyGate(
+        examples=data,
+        probes=forms,
         evaluation=evaluator.outputs["evaluation"],
         baseline=canonical_json(baseline.to_json()).decode(),
         serving=str(places.serving),

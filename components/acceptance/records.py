@@ -76,7 +76,12 @@ def read_evidence(folder: Path) -> tuple[tuple[Rule, ...], Evidence, tuple[Decis
 
 
 def recompute(folder: Path) -> tuple[Decision, ...]:
-    """Decide again from the stored evidence, and return the decisions.
+    """Decide again from the stored evidence, and return the decisions; see `decided_again`."""
+    return decided_again(folder)[2]
+
+
+def decided_again(folder: Path) -> tuple[tuple[Rule, ...], Evidence, tuple[Decision, ...]]:
+    """Return rules and evidence as stored, and what follows from them.
 
     Raises:
         FailedError: the evidence was changed, or does not give the decisions that were stored;
@@ -95,7 +100,7 @@ def recompute(folder: Path) -> tuple[Decision, ...]:
                 f"{folder / RECORD}: the evidence does not give the stored decision "
                 f"{old.name!r}: {old.outcome} was stored, {new.outcome} follows ({new.reason})"
             )
-    return again
+    return rules, evidence, again
 
 
 def _write_tables(folder: Path, tables: Mapping[str, Predictions]) -> dict[str, str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from components.acceptance.decisions import accepted
 from components.acceptance.predictions import FILES
-from components.acceptance.records import RECORD, read_evidence, recompute
+from components.acceptance.records import RECORD, decided_again
 from components.acceptance.rules import TEST
 from components.acceptance.summary import alpha_of, parts
 from components.serving.bundle import DECISIONS, EVIDENCE, Decision
@@ -33,8 +33,7 @@ def judged(gate: str, folder: Path, beside: Mapping[str, Path] | None = None) ->
     Raises:
         FailedError: the evidence was changed, or does not give the stored decisions.
     """
-    rules, evidence, _ = read_evidence(folder)
-    decisions = recompute(folder)
+    rules, evidence, decisions = decided_again(folder)
     slices, corruptions = parts(evidence.tables, alpha_of(rules))
     record = {
         "gate": gate,
