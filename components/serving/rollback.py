@@ -97,9 +97,11 @@ def rollback(
             if verdict.problems:
                 text = f"roll-back to {target} ({reason}): {'; '.join(verdict.problems)}"
                 append_event(serving, Event(event=REFUSED, time=now(), by=actor(), reason=text))
+                older = _older_whole(serving, target, history, whose)
                 raise GateRefusal(
                     f"version {target} does not verify, so it stays away: "
                     + "; ".join(verdict.problems)
+                    + (f"; version {older} does verify: --to {older}" if older else "")
                 )
             if signature_of(serving, target) and key is None and not unsigned:
                 raise InputError(
@@ -111,6 +113,16 @@ def rollback(
         raise FailedError(
             f"{serving}: {error.strerror or error}; version {current_version(serving)} is live"
         ) from error
+
+
+def _older_whole(serving: Path, target: int, history: History, whose: Trust | None) -> int | None:
+    """Return the newest version before ``target`` that verifies, or None."""
+    for version in reversed(version_numbers(serving)):
+        if version < target:
+            verdict = verify_version(serving, version, history=history, whose=whose)
+            if not verdict.problems:
+                return version
+    return None
 
 
 def _publish_again(

@@ -71,7 +71,9 @@ def test_what_was_rolled_back_is_not_pushed_again_until_somebody_says_so(serving
 def test_a_version_that_does_not_verify_stays_away_and_that_is_noted(serving, place):
     content = (serving / place).read_bytes()
     (serving / place).write_bytes(content.replace(b"e", b"E", 1))
-    with pytest.raises(GateRefusal, match=f"version 2 does not verify, so .*{place}: content"):
+    with pytest.raises(
+        GateRefusal, match=f"version 2 does not verify, so .*{place}: content.*; version 1 .*--to 1"
+    ):
         rollback(serving, reason="p95 doubled")
     assert text_of(serving) == "third"
     event = read_history(serving).events[-1]
