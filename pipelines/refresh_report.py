@@ -30,6 +30,7 @@ from schemas.report import (
 )
 
 GATED_SPLIT = "test"
+_FULL = ("disk is full", "no space left on device", "disk quota exceeded")
 # Gate to the node whose blessing is its verdict.
 _JUDGES = ((ACCURACY, "AccuracyGate"), (SIZE, "SizeGate"))
 RUNNING, DONE, CACHED, FAILED = "running", "done", "cached", "failed"
@@ -266,6 +267,11 @@ def _push_row(node: NodeResult) -> PushRow:
 
 
 def _message(error: BaseException) -> str:
-    """Return the class and the message, of which Beam's wrappers repeat much, on one line."""
+    """Return the class and the message, of which Beam's wrappers repeat much, on one line.
+
+    A full disk is named as such: SQLite and TensorFlow wrap it into pages of their own.
+    """
     text = " ".join(str(error).split())
+    if any(sign in text.lower() for sign in _FULL):
+        return "the disk is full; make room, and the same command goes on"
     return f"{type(error).__name__}: {text if len(text) <= 600 else text[:600] + ' ...'}"

@@ -263,6 +263,36 @@ def test_what_a_gate_reads_with_and_decides_by_is_part_of_its_cache_key():
     assert found - counted <= plain, found - counted - plain
 
 
+@pytest.mark.parametrize(
+    "cause",
+    [
+        RuntimeError("Cannot create node\nError: database or disk is full query: INSERT INTO x"),
+        OSError(28, "No space left on device", "/root/model"),
+    ],
+)
+def test_a_full_disk_is_named(tmp_path, cause):
+    plan = RefreshPlan(
+        model="image_resnet",
+        profile="smoke",
+        stages=(),
+        push="teacher",
+        gates=Gates(floors=Floors(accuracy=0.5), ceilings=Ceilings(bytes=500)),
+    )
+    made = build_report(
+        [NodeResult(node="Examples", state="failed", seconds=1.0)],
+        plan=plan,
+        recipe="digits",
+        dataset=tmp_path,
+        digest="d" * 64,
+        run="now",
+        seconds=2.0,
+        cause=cause,
+    )
+    assert made.error == (
+        "node Examples failed: the disk is full; make room, and the same command goes on"
+    )
+
+
 def test_a_blessing_that_disagrees_with_its_evidence_fails_the_run(tmp_path):
     model = standard_artifacts.Model()
     model.uri = str(tmp_path / "model")
