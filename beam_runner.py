@@ -223,54 +223,15 @@ def _recipe_arguments(parser: argparse.ArgumentParser, metavar: str, text: str) 
 
 
 def _list(args: argparse.Namespace) -> int:
-    listings = {
-        "recipes": _recipes,
-        "ops": _ops,
-        "sources": _sources,
-        "stages": _stages,
-    }
-    for what in [args.what] if args.what else list(listings):
-        rows = listings[what]()
+    from pipelines.listings import LISTINGS
+
+    for what in [args.what] if args.what else list(LISTINGS):
+        rows = LISTINGS[what]()
         width = max(len(name) for name, _ in rows)
         print(f"{what}:")
         for name, text in rows:
             print(f"  {name:<{width}}  {text}")
     return EXIT_DONE
-
-
-def _recipes() -> list[tuple[str, str]]:
-    from schemas.recipe import load_recipe, shipped
-
-    return [(name, load_recipe(name).recipe.description) for name in shipped()]
-
-
-def _ops() -> list[tuple[str, str]]:
-    from pipelines.augment import registry
-
-    ops = [registry.get(name) for name in registry.names()]
-    return [(op.name, f"{op.modality:<6} {op.family:<10} {op.summary}") for op in ops]
-
-
-def _sources() -> list[tuple[str, str]]:
-    from pipelines.dataset.sources import SOURCES
-
-    rows = []
-    for name, kind in SOURCES.items():
-        rows.append((name, kind.summary))
-        settings = kind.settings()
-        if settings:
-            rows.append(("", f"settings: {', '.join(settings)}"))
-        if kind.infers:
-            rows.append(
-                ("", "schema:   <recipe>.pbtxt, written where missing; else `schema: FILE`")
-            )
-    return rows
-
-
-def _stages() -> list[tuple[str, str]]:
-    from schemas.stages import STAGE_KINDS
-
-    return [(name, (kind.__doc__ or "").splitlines()[0]) for name, kind in STAGE_KINDS.items()]
 
 
 def _materialize(args: argparse.Namespace) -> int:

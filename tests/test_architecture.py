@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "pipelines": (),
     "pipelines.augment": ("schemas", "pipelines.augment"),
     "pipelines.dataset": ("schemas", "pipelines.augment", "pipelines.dataset", "pipelines.quiet"),
+    "pipelines.listings": ("schemas", "pipelines.augment", "pipelines.dataset"),
     "pipelines.online": ("schemas", "pipelines.augment", "pipelines.dataset", "pipelines.online"),
     "pipelines.refresh": ("schemas", "components", "pipelines"),
     # What is written here, components only read; both divide a test split into the same slices.
