@@ -130,6 +130,10 @@ def build_pipeline(
         ).with_id(stage.name)
         stages[stage.name].add_upstream_node(data_gate)
     model = stages[plan.push].outputs["model"]
+    # What may change an answer: the Evaluator and Answers run again together, or they disagree. The
+    # Evaluator takes no parameter of ours, but Beam's arguments are part of its cache key.
+    libraries = software()["versions"]
+    answering = f"{stage_version}-{gate_version}-tensorflow-{libraries['tensorflow']}"
     evaluator = tfx.components.Evaluator(
         examples=data,
         model=model,
@@ -137,14 +141,14 @@ def build_pipeline(
         example_splits=[GATED_SPLIT],
         # TFMA itself loads SavedModels; a TFLite model answers through the interpreter.
         module_path="components.lite_evaluation" if plan.artifact == "tflite" else None,
-    )
+    ).with_beam_pipeline_args([*BEAM_ARGS, f"--job_name=evaluator-{answering}"])
     answers = shells.Answers(
         examples=data,
         probes=forms,
         model=model,
         artifact=plan.artifact,
         split=GATED_SPLIT,
-        code_version=f"{stage_version} {gate_version}",
+        code_version=answering,
     )
     judged = {
         "model": model,

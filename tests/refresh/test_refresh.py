@@ -18,6 +18,7 @@ from components.push import live_model
 from components.serving.history import read_history
 from components.serving.rollback import rollback
 from components.serving.verify import verify_serving
+from pipelines import refresh_pipeline
 from pipelines.refresh import run_refresh
 from pipelines.refresh_report import CACHED, DONE, FAILED
 from pipelines.refresh_store import only_one
@@ -132,6 +133,19 @@ def test_second_run_finds_nothing_new(used_root, dataset):
     assert ran == {"DataGate", "AccuracyGate", "Pusher"}, "they compare with what is live by now"
     assert live_model(used_root / "digits-smoke" / "serving").version == 1
     assert "nothing new" in outcome.summary
+
+
+def test_other_code_of_the_gates_asks_the_model_again_and_trains_nothing(
+    used_root, dataset, monkeypatch
+):
+    """TFMA and Answers run together: cached apart, they could disagree for ever."""
+    monkeypatch.setattr(refresh_pipeline, "gate_sources", lambda: ["components/tree.py"])
+    watch = Watch()
+    outcome = refresh(dataset, used_root, watch)
+    assert outcome.status == "nothing_new"
+    asked = {name for name in ("Evaluator", "Answers", "SizeGate") if watch.states[name] == DONE}
+    assert asked == {"Evaluator", "Answers", "SizeGate"}
+    assert watch.states["teacher"] == watch.states["student"] == CACHED
 
 
 def test_impossible_limits_are_refused_with_every_value(used_root, dataset):
