@@ -80,6 +80,8 @@ def test_settings_as_a_recipe_writes_them():
 
 
 def test_a_command_gets_report_and_outcome(tmp_path, monkeypatch):
+    for name in [one for one in os.environ if one.startswith("BEAM_REFINERY_")]:
+        monkeypatch.delenv(name)  # a session's own, such as where translations are kept
     monkeypatch.setenv("BEAM_REFINERY_SIGNING_PASSWORD", "swordfish")
     monkeypatch.setenv("SIGSTORE_ID_TOKEN", "swordfish")
     monkeypatch.setenv("BEAM_REFINERY_BY", "ann@ci")
