@@ -14,6 +14,7 @@ BENCHMARKS = {
     "augmentation_gain": "accuracy gained by augmentation on real data, small trainings",
     "compression": "what cuts, masks, distillation and int8 cost in accuracy, and what they save",
     "distillation": "what a teacher's stored answers cost per step, and what students gain",
+    "faults": "what is lost or half visible after kill -9, full disks and other faults",
     "gates": "how often the gate against the live model errs, and which differences it sees",
     "image_ops": "images/s of the image ops against albumentations and ImageDataGenerator",
     "imdb_size": "bytes and accuracy of review classifiers, TFLite and vocabulary together",
