@@ -1,10 +1,18 @@
 """Fixtures shared by all tests: real datasets, built once per session."""
 
+import signal
+
 import pytest
 
 from pipelines.dataset.plan import make_plan
 from schemas.recipe import load_recipe
 from tests.golden.datasets import DATASETS
+
+
+def pytest_configure():
+    """Heed Ctrl-C's signal, which a shell that starts a job with ``&`` lets it ignore."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _built(name, root):
