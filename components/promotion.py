@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from components.data_checks.store import PROFILE as PROFILE_FILE
 from components.serving.bundle import Decision, Promotion
 from components.serving.decisions import judged
 from schemas.canonical import digest
+from schemas.infra import InfraReport
 
 _STAGE_REPORT = "stage.json"
 INFRA_REPORT = "infra.json"
@@ -64,7 +66,12 @@ def gather(
         beside = {"evaluation": found["evaluation"]} if "evaluation" in found else {}
         decisions.append(judged(ACCURACY, found[ACCURACY], beside=beside))
     if SIZE in found:
-        decisions.append(judged(SIZE, found[SIZE]))
+        report = found[SIZE] / INFRA_REPORT
+        measured = InfraReport.from_json(json.loads(report.read_text("utf-8"))).summary()
+        decision = judged(SIZE, found[SIZE])
+        decisions.append(
+            dataclasses.replace(decision, record={**decision.record, "measured": measured})
+        )
     reports = [path / _STAGE_REPORT for path in stages]
     place = {name: number for number, name in enumerate(order)}
     reports.sort(key=lambda path: place[json.loads(path.read_text("utf-8"))["name"]])

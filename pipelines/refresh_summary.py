@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 
+from components.acceptance.wording import mcnemar_table
 from schemas.report import GateDecision, PartRow, RefreshReport, SizeReport
 
 _DONE = "done"
-_MCNEMAR = ("both_right", "candidate_alone_right", "live_alone_right", "both_wrong")
 
 
 def render(report: RefreshReport, *, path: Path) -> str:
@@ -80,8 +79,8 @@ def _decision(decision: GateDecision) -> Iterator[str]:
             yield _line(decision.gate, False, check.describe())
     for finding in decision.findings:
         yield _line(decision.gate, finding.passed, finding.reason)
-        if set(_MCNEMAR) <= set(finding.numbers):
-            yield _line("", None, _mcnemar(finding.numbers))
+        if table := mcnemar_table(finding.numbers):
+            yield _line("", None, table)
     for problem in decision.problems:
         yield _line(decision.gate, False, problem)
 
@@ -89,12 +88,6 @@ def _decision(decision: GateDecision) -> Iterator[str]:
 def _line(gate: str, passed: bool | None, text: str) -> str:
     verdict = {True: "passed", False: "REFUSED", None: ""}[passed]
     return f"{gate:<9}{verdict:<7}  {text}"
-
-
-def _mcnemar(numbers: Mapping[str, float]) -> str:
-    cells = ", ".join(f"{name.replace('_', ' ')} {numbers[name]:,.0f}" for name in _MCNEMAR)
-    sided = (numbers["mcnemar_one_sided"], numbers["mcnemar_two_sided"])
-    return f"{cells}; McNemar p={sided[0]:.2g} one-sided, {sided[1]:.2g} two-sided"
 
 
 def _parts(report: RefreshReport) -> Iterator[str]:
@@ -120,13 +113,11 @@ def _row_of(name: str, rows: Sequence[tuple[str, PartRow]]) -> str:
 def _infra(report: RefreshReport) -> Iterator[str]:
     if report.infra is None:
         return
-    times = sorted(report.infra.latency_ms)
-    memory = report.infra.memory_bytes
-    weighs = f", {memory / 1e6:.1f} MB" if memory is not None else ""
-    p95 = times[min(len(times) - 1, math.ceil(0.95 * len(times)) - 1)]
+    found = report.infra.summary()
+    weighs = f", {found['memory_bytes'] / 1e6:.1f} MB" if "memory_bytes" in found else ""
     yield (
-        f"alone in a process: loads in {report.infra.load_seconds:.2f} s, answers one example in "
-        f"{times[len(times) // 2]:.3f} ms (95 % within {p95:.3f}){weighs}"
+        f"alone in a process: loads in {found['load_seconds']:.2f} s, answers one example in "
+        f"{found['latency_median_ms']:.3f} ms (95 % within {found['latency_p95_ms']:.3f}){weighs}"
     )
 
 

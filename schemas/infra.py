@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -38,6 +39,18 @@ class InfraReport:
         data = dataclasses.asdict(self)
         lists = {name: list(data[name]) for name in ("latency_ms", "unmeasured")}
         return {**data, **lists}
+
+    def summary(self) -> dict[str, float]:
+        """Return the figures in short: what was not measured is left out."""
+        times = sorted(self.latency_ms)
+        found = {
+            "load_seconds": self.load_seconds,
+            "latency_median_ms": times[len(times) // 2] if times else None,
+            "latency_p95_ms": times[math.ceil(0.95 * len(times)) - 1] if times else None,
+            "memory_bytes": self.memory_bytes,
+            "process_bytes": self.process_bytes,
+        }
+        return {name: value for name, value in found.items() if value is not None}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> InfraReport:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 POWER_NOTE = "4 times in 5"
+_PAIRS = ("both_right", "candidate_alone_right", "live_alone_right", "both_wrong")
 
 
 def no_rule(rules: int) -> str:
@@ -42,6 +44,15 @@ def number(value: float, beside: float | None = None, *, signed: bool = False) -
         while f"{value:.{digits}f}" == f"{beside:.{digits}f}" and digits < 12:
             digits += 1
     return f"{value:+.{digits}f}" if signed else f"{value:.{digits}f}"
+
+
+def mcnemar_table(numbers: Mapping[str, float]) -> str:
+    """Return McNemar's table and p-values from a decision's numbers; empty where it has none."""
+    if not set(_PAIRS) <= set(numbers):
+        return ""
+    cells = ", ".join(f"{name.replace('_', ' ')} {numbers[name]:,.0f}" for name in _PAIRS)
+    sided = (numbers["mcnemar_one_sided"], numbers["mcnemar_two_sided"])
+    return f"{cells}; McNemar p={sided[0]:.2g} one-sided, {sided[1]:.2g} two-sided"
 
 
 def _whole(value: float | None) -> bool:

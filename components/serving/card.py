@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from components.acceptance.wording import mcnemar_table
+
 _COSTS = ("macs", "peak_activation_bytes", "gzip_bytes", "tflite_bytes")
 
 
@@ -97,6 +99,11 @@ def card_markdown(card: Mapping[str, Any]) -> str:
                 lines.append(f"  - {_check(check)}")
         for one in decision.get("decisions") or []:
             lines.append(f"  - {one['reason']}")
+            if table := mcnemar_table(one.get("numbers") or {}):
+                lines.append(f"    - {table}")
+        if decision.get("measured"):
+            lines.append("  - measured alone in a process:")
+            lines += [f"    {one}" for one in _listed(decision["measured"])]
         for name in ("slices", "corruptions"):
             lines += _parts(name, decision.get(name) or [])
     if not card["evaluation"]:

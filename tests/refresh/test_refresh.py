@@ -61,6 +61,10 @@ def test_first_run_pushes(first):
     assert sorted(path.name for path in (bundle / "decisions").iterdir()) == [
         "01-data.json", "02-accuracy.json", "03-size.json",
     ]  # fmt: skip
+    size = json.loads((bundle / "decisions" / "03-size.json").read_text())
+    assert size["measured"] == outcome.report.infra.summary()
+    assert size["measured"]["latency_median_ms"] > 0
+    assert "measured alone in a process" in (bundle / "card.md").read_text()
     kept = {path.relative_to(bundle / "evidence").as_posix() for path in bundle.rglob("*.parquet")}
     tables = {"test", "unseen_corruptions"}
     assert kept == {f"02-accuracy/predictions/candidate/{name}.parquet" for name in tables}

@@ -10,12 +10,14 @@ import pytest
 from components.acceptance import Evidence, Floor, Predictions, decide, write_evidence
 from components.push import live_model, push
 from components.serving.bundle import Decision, read_bundle
+from components.serving.card import card_markdown, model_card
 from components.serving.decisions import judged
 from components.serving.history import read_history
 from components.serving.seals import indented, sealed
 from components.serving.verify import verify_serving
 from schemas.canonical import sha256
 from schemas.errors import FailedError
+from schemas.infra import InfraReport
 from tests.serving.support import (
     DECISION,
     everything,
@@ -64,6 +66,27 @@ def test_the_card_says_what_was_recorded(serving):
     text = (serving / ".promotions" / "1" / "card.md").read_text()
     assert "| student | train | - | teacher | 0.8000 | 10 | 40 |" in text
     assert "accuracy on test: 0.8100 on 360 examples (least allowed 0.7000)" in text
+
+
+def test_the_card_shows_mcnemars_table_and_what_the_fresh_process_measured():
+    table = {"both_right": 6311, "candidate_alone_right": 437, "live_alone_right": 637}
+    table |= {"both_wrong": 2615, "mcnemar_one_sided": 1.0, "mcnemar_two_sided": 1e-9}
+    times = tuple(float(one) for one in range(1, 101))
+    infra = InfraReport(golden_difference=0, requests=9, load_seconds=1.5, latency_ms=times)
+    decisions = [
+        {"gate": "accuracy", "decisions": [{"reason": "it won", "numbers": table}]},
+        {"gate": "size", "decisions": [], "measured": infra.summary()},
+    ]
+    text = card_markdown(model_card({}, manifest={}, stages=[], decisions=decisions))
+    assert (
+        "  - it won\n    - both right 6,311, candidate alone right 437, live alone right 637, "
+        "both wrong 2,615; McNemar p=1 one-sided, 1e-09 two-sided\n"
+    ) in text
+    assert (
+        "  - measured alone in a process:\n    - load seconds: 1.5000\n"
+        "    - latency median ms: 51.0000\n    - latency p95 ms: 95.0000\n"
+    ) in text
+    assert "memory" not in text, "what was not measured is left out"
 
 
 def test_every_flipped_byte_is_named(serving):
