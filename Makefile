@@ -4,6 +4,8 @@
 MAKEFLAGS += --no-print-directory
 
 BIN := .venv/bin
+# A process per core, up to four (2 GB each); a file's tests share what its fixtures built.
+PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 # What another environment's shell exports must not reach ours.
 unexport PYTHONPATH PYTHONHOME PYTHONUSERBASE VIRTUAL_ENV CONDA_PREFIX
 export PYTHONNOUSERSITE := 1
@@ -18,10 +20,10 @@ demo: setup  ## the main job: digits becomes a pushed model, reviews are refused
 	@PATH="$(CURDIR)/$(BIN):$$PATH" scripts/demo.sh
 
 test: setup  ## the tests that every change must pass
-	@$(BIN)/python -m pytest
+	@$(PYTEST)
 
 test-full: setup  ## all tests, the slow ones too
-	@$(BIN)/python -m pytest -m ""
+	@$(PYTEST) -m ""
 
 lint: setup  ## ruff and mypy
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

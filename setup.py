@@ -57,6 +57,7 @@ DEV = [
     "pip>=24",
     "pre-commit>=4",
     "pytest>=8.3",
+    "pytest-xdist>=3.6",  # the suite is bound to one core without it
     "ruff>=0.8",
     "setuptools<81",
     "types-protobuf>=5.29,<7",

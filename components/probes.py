@@ -28,7 +28,7 @@ class Probes:
 
     Attributes:
         folder: Where the files lie.
-        test_digest: Digest of the test split; equal test splits have equal ones.
+        test_digest: Digest of keys, labels and values of the test split, however it is stored.
         digest: Digest of all that decided the probes.
         seen: Each family, and whether training showed the model examples of its kind.
         changed: How many examples each variant changed, e.g. ``{"gaussian_noise/3": 1000}``.

@@ -41,7 +41,7 @@ from pipelines.probes.family import Family, seen
 from pipelines.probes.images import IMAGE_FAMILIES
 from pipelines.probes.slices import slices_of
 from pipelines.probes.texts import TEXT_FAMILIES, resources
-from schemas.canonical import digest, sha256
+from schemas.canonical import canonical_json, digest, sha256
 from schemas.errors import FailedError, InputError
 from schemas.features import ExampleSchema, Modality
 from schemas.manifest import Manifest, ShardInfo, load_manifest
@@ -150,18 +150,14 @@ def check_probes(robustness: Robustness, modality: Modality) -> dict[str, str]:
 def _identity(
     source: _Source, policy: Policy, seed: int, robustness: Robustness | None
 ) -> dict[str, Any]:
-    """Return all that decides the content of the probes; its digest names the folder.
-
-    ``test_digest`` is over the contents of the test shards in order, so that equal test splits of
-    different recipes have equal ones.
-    """
+    """Return all that decides the content of the probes; its digest names the folder."""
     schema = source.schema
     names = robustness.families_of(schema.modality) if robustness else ()
     families = [REGISTRIES[schema.modality][name] for name in names]
     of_training = seen(families, policy)
     return {
         "format_version": PROBES_FORMAT,
-        "test_digest": digest([shard.sha256 for shard in source.shards]),
+        "shards": digest([shard.sha256 for shard in source.shards]),
         "families": {
             one.name: {"seen": one.name in of_training, "ops": list(one.ops)} for one in families
         },
@@ -264,7 +260,7 @@ def _write(
     draft = final.with_name(f"{files.TEMPORARY}{final.name}-{uuid.uuid4().hex[:8]}")
     try:
         draft.mkdir()
-        keys = _write_slices(source, draft / SLICES)
+        keys, test_digest = _write_slices(source, draft / SLICES)
         changed: dict[str, int] = {}
         if robustness is not None:
             chosen = sampled(keys, robustness.examples)
@@ -272,6 +268,7 @@ def _write(
         content = {
             **identity,
             "digest": digest(identity),
+            "test_digest": test_digest,
             "changed": changed,
             "files": _infos(draft),
         }
@@ -289,15 +286,23 @@ def _write(
         raise
 
 
-def _write_slices(source: _Source, path: Path) -> list[str]:
-    """Write the slices of every example; return the keys."""
+def _write_slices(source: _Source, path: Path) -> tuple[list[str], str]:
+    """Write the slices of every example; return the keys, and a digest of the test split.
+
+    That one is over key, label and pixels or text of the examples in the order of their keys: the
+    same test split in larger shards, in another encoding, with other tokens or beside another
+    training split has the same, and goes on counting whom it has judged.
+    """
     keys: list[str] = []
+    examples: list[tuple[str, str]] = []
 
     def values() -> Iterator[Any]:
         for record in source.records():
             features = decode_example(record)
             keys.append(features["key"][0].decode("utf-8"))
-            yield source.value(features)
+            value = source.value(features)
+            examples.append((keys[-1], _example_digest(features["label"], value)))
+            yield value
 
     slices = slices_of(source.schema.modality, values())
     table = pa.table(
@@ -307,7 +312,15 @@ def _write_slices(source: _Source, path: Path) -> list[str]:
         }
     )
     pq.write_table(table, path, compression="zstd")
-    return keys
+    return keys, digest(sorted(examples))
+
+
+def _example_digest(label: Sequence[int], value: Any) -> str:
+    """Return the SHA-256 of an example's label and value, whatever it is encoded as."""
+    text = isinstance(value, str)
+    data = value.encode("utf-8") if text else value.tobytes()
+    shape = None if text else list(value.shape)
+    return sha256(canonical_json([list(label), shape]) + data)
 
 
 def _write_variants(

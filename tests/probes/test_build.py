@@ -28,6 +28,7 @@ from schemas import probes as settings
 from schemas.errors import FailedError, InputError
 from schemas.manifest import load_manifest
 from schemas.probes import Robustness
+from schemas.recipe import load_recipe
 from schemas.tokens import token_ids, vocabulary_ids
 from tests.dataset.support import parsed, text_records, tfds_recipe, write_tfds
 
@@ -191,6 +192,22 @@ def test_a_second_call_returns_at_once(digits, tmp_path):
     assert steps[-1] == (80, 80)
     again = written(digits, tmp_path, progress=lambda *_: pytest.fail("written again"))
     assert again == first
+
+
+@pytest.mark.parametrize(
+    ("overrides", "same"),
+    [
+        (("copies=0", "slice_size=500", "image.encoding=raw"), True),
+        (("copies=0", "splits.test_share=0.3"), False),
+    ],
+)
+def test_a_test_split_stored_otherwise_is_the_same_split(
+    digits, finished, tmp_path, overrides, same
+):
+    other = materialize(make_plan(load_recipe("digits", overrides), str(tmp_path / "data")))
+    folder = written(Path(other.path), tmp_path / "probes", robustness=None)
+    assert folder.name != finished.name
+    assert (Probes.open(folder).test_digest == Probes.open(finished).test_digest) is same
 
 
 def test_what_decides_the_probes_names_their_folder(digits, finished, tmp_path):

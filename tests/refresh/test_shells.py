@@ -10,10 +10,12 @@ from tensorflow_metadata.proto.v0 import anomalies_pb2, statistics_pb2
 from tfx.types import standard_artifacts
 
 from components.acceptance import Ceiling, Evidence, Floor, decide, write_evidence
+from components.promotion import INFRA_REPORT
 from components.push import PUSHED_NOW, live_model
 from components.serving.verify import verify_serving
 from components.shells import AtomicPusherExecutor, DataGate
 from schemas.errors import GateRefusal
+from schemas.infra import InfraReport
 from schemas.report import GateDecision, SizeReport
 from tests.components.test_acceptance_decide import share
 from tests.serving.support import write_manifest
@@ -113,6 +115,8 @@ def push(model, tmp_path, *, accuracy=1, size=1, same_when=None, artifact_name="
     rules = [Ceiling(metric="bytes", threshold=1000)]
     found = Evidence(tables={}, costs={"bytes": 600})
     write_evidence(tmp_path / "infra_blessing", rules, found, decide(rules, found))
+    infra = InfraReport(golden_difference=0.0, requests=1, load_seconds=0.1, latency_ms=(0.2,))
+    (tmp_path / "infra_blessing" / INFRA_REPORT).write_text(json.dumps(infra.to_json()))
     rules, found = [Floor(threshold=0.5)], Evidence(tables={"test": share(95, 100)})
     write_evidence(tmp_path / "model_blessing", rules, found, decide(rules, found))
     pushed = artifact(standard_artifacts.PushedModel, tmp_path / "pushed")
