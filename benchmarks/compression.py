@@ -34,6 +34,7 @@ from benchmarks.compression_arms import (
 from benchmarks.machine import core_count
 from benchmarks.result import Figure, Measured
 from benchmarks.timing import PROJECT, one_core
+from benchmarks.training import add, deviation
 from schemas.errors import FailedError
 
 if TYPE_CHECKING:
@@ -118,10 +119,10 @@ def table_lines(figures: Mapping[str, Figure]) -> list[str]:
     parts = {key: figure.parts or {} for key, figure in figures.items()}
     for label, found in parts["accuracy"].items():
         lost = parts["loss"][label].runs
-        error = _deviation(lost) / math.sqrt(len(lost))
+        error = deviation(lost) / math.sqrt(len(lost))
         cells = [
             label,
-            f"{statistics.mean(found.runs):.2f} % ± {_deviation(found.runs):.2f}",
+            f"{statistics.mean(found.runs):.2f} % ± {deviation(found.runs):.2f}",
             "" if not any(lost) else f"{statistics.mean(lost):+.2f} ± {error:.2f}",
             f"{statistics.mean(parts['float_accuracy'][label].runs):.2f} %",
             f"{parts['parameters'][label].median:,.0f}",
@@ -184,16 +185,16 @@ def _score(
         logits = logits_of(model, data, "test", forward=lite.logits)
         right[arm.name] = (logits.argmax(axis=1) == labels).astype(int)
         accuracy = 100 * float(right[arm.name].mean())
-        _add(runs["accuracy"], arm.label, accuracy)
-        _add(runs["float_accuracy"], arm.label, 100 * evaluate(model, data, "test").accuracy)
-        _add(runs["loss"], arm.label, 100 * float((right[DENSE] - right[arm.name]).mean()))
-        _add(runs["parameters"], arm.label, model.count_params())
-        _add(runs["bytes"], arm.label, len(content))
-        _add(runs["gzip_bytes"], arm.label, len(zlib.compress(content, 9)))
-        _add(runs["macs"], arm.label, cost(model).macs / 1e6)
+        add(runs["accuracy"], arm.label, accuracy)
+        add(runs["float_accuracy"], arm.label, 100 * evaluate(model, data, "test").accuracy)
+        add(runs["loss"], arm.label, 100 * float((right[DENSE] - right[arm.name]).mean()))
+        add(runs["parameters"], arm.label, model.count_params())
+        add(runs["bytes"], arm.label, len(content))
+        add(runs["gzip_bytes"], arm.label, len(zlib.compress(content, 9)))
+        add(runs["macs"], arm.label, cost(model).macs / 1e6)
         say(f"seed {seed}: {arm.name} {accuracy:.2f} % {len(content):,} bytes")
     for arm, milliseconds in _latencies(networks(size), lites, rounds):
-        _add(runs["latency"], arm.label, milliseconds)
+        add(runs["latency"], arm.label, milliseconds)
     return right[DENSE] - right[SHIPS]
 
 
@@ -224,14 +225,6 @@ def _headline(
     error = 1.96 * float(lost.std(ddof=1)) / math.sqrt(len(lost))
     mean = float(lost.mean())
     runs["loss_interval"] = {"low": [mean - error], "high": [mean + error]}
-
-
-def _deviation(values: Sequence[float]) -> float:
-    return statistics.stdev(values) if len(values) > 1 else 0.0
-
-
-def _add(runs: dict[str, list[float]], name: str, value: float) -> None:
-    runs.setdefault(name, []).append(value)
 
 
 def _conditions(size: Size, *, quick: bool) -> dict[str, str]:

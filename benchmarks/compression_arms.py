@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.training import say
 from schemas.canonical import digest
 from schemas.fitting import ImageModel, Teachable
 from schemas.pruning import MaskConfig, PruneConfig
@@ -287,11 +288,6 @@ def _run(arm: Arm, context: Context, config: Any, folder: Path) -> dict[str, Any
         "parameters": model.count_params(),
         "notes": context.notes,
     }
-
-
-def say(line: str) -> None:
-    """Print a line of progress."""
-    print(line, file=sys.stderr, flush=True)
 
 
 def main(arguments: list[str]) -> None:

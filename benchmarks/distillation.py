@@ -7,21 +7,16 @@ students that differ in what they learn from alone.
 from __future__ import annotations
 
 import dataclasses
-import io
-import os
 import statistics
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.augmentation_data import Sample, plan_of_sample
 from benchmarks.result import Figure, Measured
 from benchmarks.timing import one_core
-from pipelines.dataset.materialize import materialize
-from schemas.errors import FailedError
+from benchmarks.training import add, context_of, dataset_of, deviation, one_thread, say
 from schemas.fitting import ImageModel
 from schemas.stages import DistillConfig, TrainConfig
 from schemas.teaching import SignalsConfig
@@ -74,19 +69,19 @@ def measure(*, quick: bool) -> Measured:
         for seed in seeds:
             data = dataset_of("digits" if quick else "cifar10", seed, Path(folder), **size)
             network, accuracy = _taught(data, teacher, seed)
-            _add(runs["accuracy"], "teacher", accuracy)
+            add(runs["accuracy"], "teacher", accuracy)
             signals = _stored(network, data, Path(folder) / f"signals{seed}", runs["stored_bytes"])
             scores = {
                 name: _student(data, student, signals, seed, changes)
                 for name, changes in METHODS.items()
             }
             for name, score in scores.items():
-                _add(runs["accuracy"], name, score)
+                add(runs["accuracy"], name, score)
                 if name != LABELS:
-                    _add(runs["accuracy_gain"], name, score - scores[LABELS])
+                    add(runs["accuracy_gain"], name, score - scores[LABELS])
         rounds = 2 if quick else ROUNDS
         for name, ratio in _step_times(data, student, signals, network, rounds):
-            _add(runs["step_time"], name, ratio)
+            add(runs["step_time"], name, ratio)
     return Measured(
         runs=runs,
         conditions=_conditions(size["train"], teacher, student, quick=quick),
@@ -120,60 +115,6 @@ def table_lines(figures: Mapping[str, Figure]) -> list[str]:
     return lines
 
 
-def deviation(values: Sequence[float]) -> float:
-    """Return the standard deviation of a sample, 0 for one value."""
-    return statistics.stdev(values) if len(values) > 1 else 0.0
-
-
-def one_thread() -> None:
-    """Give TensorFlow one thread; it must not run yet.
-
-    Raises:
-        FailedError: it runs already.
-    """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    import tensorflow as tf
-
-    try:
-        tf.config.threading.set_intra_op_parallelism_threads(1)
-        tf.config.threading.set_inter_op_parallelism_threads(1)
-    except RuntimeError as error:
-        raise FailedError("TensorFlow runs already; measure in a process of its own") from error
-
-
-def dataset_of(recipe: str, seed: int, folder: Path, *, train: int, evaluation: int) -> Data:
-    """Build a sample of a recipe with 3 augmented copies; the seed decides which images."""
-    from components.data import open_dataset
-
-    sample = Sample(
-        recipe=recipe,
-        train=train,
-        evaluation=evaluation,
-        policy={"preset": "classic"},
-        copies=3,
-        seed=seed,
-    )
-    plan = plan_of_sample(sample, folder / "datasets")
-    return open_dataset(materialize(plan, stream=io.StringIO()).path)
-
-
-def context_of(data: Data, seed: int, signals: StoredSignals | None = None) -> Any:
-    """Return what a training is given; all that follows depends on the seed alone."""
-    from components.stages import be_deterministic
-    from components.train import Context
-
-    be_deterministic(seed)
-    return Context(
-        data=data,
-        base=None,
-        teacher=None,
-        seed=seed,
-        progress=lambda line: None,
-        notes={},
-        signals=signals,
-    )
-
-
 def _taught(data: Data, config: TrainConfig, seed: int) -> tuple[keras.Model, float]:
     """Return a teacher and its accuracy in percent."""
     from components import train
@@ -197,7 +138,7 @@ def _stored(model: keras.Model, data: Data, folder: Path, sizes: dict[str, Any])
         config = SignalsConfig(maps=maps)
         manifest = store_signals(model, data, folder / maps, config, teacher=teacher)
         total = sum(one.bytes for one in manifest.shards)
-        _add(sizes, name, total / sum(one.examples for one in manifest.shards))
+        add(sizes, name, total / sum(one.examples for one in manifest.shards))
     return open_signals(folder / "float16", data, teacher=teacher)
 
 
@@ -213,7 +154,7 @@ def _student(
     from components.evaluate import evaluate
 
     own = dataclasses.replace(config, **changes)
-    model = distill.run(context_of(data, seed, signals), own)
+    model = distill.run(context_of(data, seed, signals=signals), own)
     accuracy = 100 * evaluate(model, data, "test").accuracy
     say(f"seed {seed}: {changes or 'KD'} {accuracy:.2f} %")
     return accuracy
@@ -235,7 +176,7 @@ def _step_times(
     from components.train import epochs_of, label_loss
 
     own = dataclasses.replace(config, epochs=rounds + 2, copies=2)
-    context = context_of(data, 1, signals)
+    context = context_of(data, 1, signals=signals)
 
     def started(**changes: float) -> Iterator[float]:
         one = dataclasses.replace(own, **changes)
@@ -286,15 +227,6 @@ def _cpu_seconds(call: Callable[[], Any]) -> float:
     start = time.process_time()
     call()
     return time.process_time() - start
-
-
-def _add(runs: dict[str, list[float]], name: str, value: float) -> None:
-    runs.setdefault(name, []).append(value)
-
-
-def say(line: str) -> None:
-    """Tell how far a measurement is."""
-    print(line, file=sys.stderr, flush=True)
 
 
 def _conditions(

@@ -10,7 +10,6 @@ import contextlib
 import io
 import os
 import statistics
-import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.result import Figure, Measured
 from benchmarks.timing import one_core
+from benchmarks.training import add, say
 from schemas.teaching import NgramConfig
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def measure(*, quick: bool) -> Measured:
         splits = _splits(recipe, folder)
         train, test = splits["train"], splits["test"]
         answers, whole, accuracy = _teacher(train, test)
-        _add(runs["accuracy"], TEACHER, accuracy)
+        add(runs["accuracy"], TEACHER, accuracy)
         for size in sizes:
             chosen = _chosen(train, whole, size)
             ids = {name: _ids(part, chosen) for name, part in splits.items()}
@@ -149,10 +149,10 @@ def _teacher(train: Texts, test: Texts) -> tuple[np.ndarray, NgramModel, float]:
     from components.ngrams import NgramModel, out_of_fold
 
     config = NgramConfig()
-    logits, models = out_of_fold(train.texts, train.labels, train.keys, 2, config, _say)
+    logits, models = out_of_fold(train.texts, train.labels, train.keys, 2, config, say)
     together = np.mean([model.logits(test.texts) for model in models], axis=0)
     accuracy = 100 * float((together.argmax(axis=1) == test.labels).mean())
-    _say(f"teacher {accuracy:.2f} %")
+    say(f"teacher {accuracy:.2f} %")
     return logits, NgramModel(train.texts, train.labels, 2, config), accuracy
 
 
@@ -221,16 +221,8 @@ def _score(
     vocabulary = len(("\n".join(chosen.words) + "\n").encode("utf-8"))
     lite = LiteModel(content)
     accuracy = 100 * float((lite.logits(ids).argmax(axis=1) == labels).mean())
-    _add(runs["bytes"], name, len(content) + vocabulary)
-    _add(runs["tflite_bytes"], name, len(content))
-    _add(runs["accuracy"], name, accuracy)
-    _add(runs["latency"], name, lite.latency(1).median_ms)
-    _say(f"{name}: {len(content) + vocabulary:,} bytes, {accuracy:.2f} %")
-
-
-def _add(runs: dict[str, list[float]], name: str, value: float) -> None:
-    runs.setdefault(name, []).append(value)
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    add(runs["bytes"], name, len(content) + vocabulary)
+    add(runs["tflite_bytes"], name, len(content))
+    add(runs["accuracy"], name, accuracy)
+    add(runs["latency"], name, lite.latency(1).median_ms)
+    say(f"{name}: {len(content) + vocabulary:,} bytes, {accuracy:.2f} %")

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.augmentation_data import Sample, build, plan_of_sample
-from benchmarks.distillation import context_of, deviation, one_thread, say
 from benchmarks.result import Figure, Measured
+from benchmarks.training import context_of, deviation, one_thread, say
 from pipelines.augment.policy import parse_policy
 from pipelines.augment.presets import classic
 from pipelines.dataset.lookup import decode_value

@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import math
 import statistics
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,9 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.augmentation_data import Sample, plan_of_sample
-from benchmarks.distillation import one_thread
 from benchmarks.result import RESULTS, Figure, Measured
 from benchmarks.timing import one_core
+from benchmarks.training import one_thread, say
 from pipelines.dataset.materialize import materialize
 from schemas.fitting import ImageModel
 from schemas.pruning import PruneConfig
@@ -219,7 +218,7 @@ def _of_seed(size: Size, seed: int, folder: Path) -> tuple[dict[str, list[Networ
     )
     base = train.run(_context(data, None, seed), config)
     dense = _weighed(base, data, seed)
-    _say(f"seed {seed}: dense {dense}")
+    say(f"seed {seed}: dense {dense}")
     found = smallest(
         base,
         data,
@@ -228,7 +227,7 @@ def _of_seed(size: Size, seed: int, folder: Path) -> tuple[dict[str, list[Networ
         folder=folder / "study",
         teacher=base,
         seed=seed,
-        progress=_say,
+        progress=say,
         epochs=size.epochs,
         **_fitting(size),
     )
@@ -265,7 +264,7 @@ def _uniform(base: keras.Model, data: Data, size: Size, seed: int) -> list[Netwo
         )
         context = _context(data, base, seed, teacher=base)
         found.append(_weighed(prune.run(context, config), data, seed, epochs=config.epochs))
-        _say(f"seed {seed}: uniform {ratio:g}: {found[-1]}")
+        say(f"seed {seed}: uniform {ratio:g}: {found[-1]}")
     return found
 
 
@@ -325,10 +324,6 @@ def _picture(found: Found, networks: Mapping[str, Sequence[Network]]) -> bytes:
 
 def _bytes(network: Network) -> int:
     return network.point.bytes
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 def _conditions(size: Size) -> dict[str, str]:

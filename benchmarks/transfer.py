@@ -7,9 +7,7 @@ half from a few hundred examples, in several ways; and from a handful, draw by d
 from __future__ import annotations
 
 import dataclasses
-import os
 import statistics
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -18,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.augmentation_data import Sample, build, plan_of_sample
 from benchmarks.result import Figure, Measured
-from schemas.errors import FailedError
+from benchmarks.training import add, context_of, deviation, one_thread, say
 from schemas.fitting import Fitting, ImageModel
 from schemas.recipe import load_recipe
 from schemas.stages import FinetuneConfig, TrainConfig
@@ -133,9 +131,9 @@ def measure(*, quick: bool) -> Measured:
                 for part, accuracies in transferred(setting, network, seed, Path(folder)):
                     base = accuracies[SCRATCH]
                     for method, accuracy in accuracies.items():
-                        _add(runs["transfer_accuracy"], f"{part}: {method}", accuracy)
+                        add(runs["transfer_accuracy"], f"{part}: {method}", accuracy)
                         if method != SCRATCH:
-                            _add(runs["transfer_gain"], f"{part}: {method}", accuracy - base)
+                            add(runs["transfer_gain"], f"{part}: {method}", accuracy - base)
                 if seed == seeds[0]:
                     runs["few_shot_accuracy"] |= few_shots(setting, network, seed, Path(folder))
     return Measured(
@@ -154,8 +152,8 @@ def source_network(setting: Setting, seed: int, folder: Path) -> keras.Model:
     config = TrainConfig(
         model=ImageModel(width=setting.width), epochs=setting.source_epochs, batch_size=64
     )
-    model = train.run(_context(data, seed), config)
-    _say(f"{setting.recipe} seed {seed}: known {evaluate(model, data, 'test').accuracy:.4f}")
+    model = train.run(context_of(data, seed), config)
+    say(f"{setting.recipe} seed {seed}: known {evaluate(model, data, 'test').accuracy:.4f}")
     return model
 
 
@@ -173,7 +171,7 @@ def transferred(
                 head="new", epochs=epochs, batch_size=BATCH, **changes, **gradual
             )
             found[name] = accuracy_of(data, config, seed, network)
-        _say(f"{setting.recipe} seed {seed}, {size} of each class: {found}")
+        say(f"{setting.recipe} seed {seed}, {size} of each class: {found}")
         yield f"{setting.recipe}, {size} of each class", found
 
 
@@ -191,7 +189,8 @@ def accuracy_of(
 
     stage = train if network is None else finetune
     base = None if network is None else copy_of(network)
-    return 100 * evaluate(stage.run(_context(data, seed, base), config), data, split).accuracy
+    model = stage.run(context_of(data, seed, base=base), config)
+    return 100 * evaluate(model, data, split).accuracy
 
 
 def few_shots(
@@ -217,7 +216,7 @@ def few_shots(
             result = few_shot(body, data, k, setting.draws, head=head, config=config, split=split)
             part = f"{setting.recipe}, {k} of each class: {name}"
             found[part] = [100 * one for one in result.accuracies]
-            _say(f"{part} {statistics.mean(found[part]):.2f} {found[part]}")
+            say(f"{part} {statistics.mean(found[part]):.2f} {found[part]}")
     return found
 
 
@@ -269,53 +268,15 @@ def _table(figure: Figure, methods: list[str], note: Any) -> list[str]:
         for method in methods:
             part = f"{row}: {method}"
             values = parts[part].runs
-            cell = f"{statistics.mean(values):.1f} ± {_deviation(values):.1f}"
+            cell = f"{statistics.mean(values):.1f} ± {deviation(values):.1f}"
             cells.append(cell + note(part))
         lines.append(f"| {row} | " + " | ".join(cells) + " |")
     return lines
 
 
 def _error(gains: list[float]) -> str:
-    error = _deviation(gains) / len(gains) ** 0.5
+    error = deviation(gains) / len(gains) ** 0.5
     return f" ({statistics.mean(gains):+.1f} ± {error:.1f})"
-
-
-def _deviation(values: list[float]) -> float:
-    return statistics.stdev(values) if len(values) > 1 else 0.0
-
-
-def one_thread() -> None:
-    """Let TensorFlow use one thread.
-
-    Raises:
-        FailedError: it runs already.
-    """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    import tensorflow as tf
-
-    try:
-        tf.config.threading.set_intra_op_parallelism_threads(1)
-        tf.config.threading.set_inter_op_parallelism_threads(1)
-    except RuntimeError as error:
-        raise FailedError("TensorFlow runs already; measure in a process of its own") from error
-
-
-def _context(data: Data, seed: int, base: keras.Model | None = None) -> Any:
-    from components.stages import be_deterministic
-    from components.train import Context
-
-    be_deterministic(seed)
-    return Context(
-        data=data, base=base, teacher=None, seed=seed, progress=lambda line: None, notes={}
-    )
-
-
-def _add(runs: dict[str, list[float]], name: str, value: float) -> None:
-    runs.setdefault(name, []).append(value)
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 def _listed(counts: dict[int, int], side: int = 1) -> str:

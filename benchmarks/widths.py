@@ -16,9 +16,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.distillation import context_of, dataset_of, deviation, one_thread, say
 from benchmarks.result import Figure, Measured
 from benchmarks.timing import one_core
+from benchmarks.training import context_of, dataset_of, deviation, one_thread, say
 from schemas.fitting import ImageModel
 from schemas.stages import FinetuneConfig, TrainConfig, WidthsConfig
 
@@ -137,7 +137,7 @@ def _compare(data: Data, config: TrainConfig, seed: int, runs: dict[str, Any]) -
             if share != 1:
                 pruned = _pruned(base, share)
                 recalibrate(pruned, _calibration(data, pruned, seed))
-                context = dataclasses.replace(context_of(data, seed), teacher=teacher)
+                context = context_of(data, seed, teacher=teacher)
                 fit_with_teacher(pruned, context, tuned)
                 _scored(runs, f"{way}, {name}", pruned, data)
         context = context_of(data, seed)
