@@ -29,7 +29,7 @@ from pipelines.code_version import (
 from pipelines.refresh_nodes import PUSHER
 from pipelines.refresh_report import GATED_SPLIT
 from pipelines.refresh_store import Places, write_schema
-from schemas.canonical import canonical_json
+from schemas.canonical import canonical_json, digest
 from schemas.manifest import MANIFEST, Manifest
 from schemas.recipe import Recipe
 from schemas.refresh import RefreshPlan
@@ -132,8 +132,7 @@ def build_pipeline(
     model = stages[plan.push].outputs["model"]
     # What may change an answer: the Evaluator and Answers run again together, or they disagree. The
     # Evaluator takes no parameter of ours, but Beam's arguments are part of its cache key.
-    libraries = software()["versions"]
-    answering = f"{stage_version}-{gate_version}-tensorflow-{libraries['tensorflow']}"
+    answering = f"{stage_version}-{gate_version}-{digest(software()['versions'])[:16]}"
     evaluator = tfx.components.Evaluator(
         examples=data,
         model=model,

@@ -220,7 +220,8 @@ def test_stage_sources_are_all_of_components_but_the_gates():
     assert {"components/stages.py", "components/models/image.py", "schemas/text.py"} <= set(sources)
     gates = {"components/answers.py", "components/acceptance/judge.py", "components/push.py"}
     assert not gates & set(sources)
-    assert {"components/answers.py", "schemas/gates.py"} <= set(code_version.gate_sources())
+    judging = {"components/answers.py", "components/shells.py", "schemas/gates.py"}
+    assert judging <= set(code_version.gate_sources())
 
 
 def test_export_sources_hold_every_layer_and_no_training():
@@ -242,15 +243,18 @@ def test_what_a_gate_reads_with_and_decides_by_is_part_of_its_cache_key():
     plain = {
         "components/lite.py",  # another one is another model, which is an input
         "components/lite_input.py",
+        "components/push.py",  # the Pusher is never cached
         "components/serving/baseline.py",  # its outcome is a parameter
         "components/serving/bundle.py",
         "components/serving/decisions.py",
+        "components/serving/signing.py",
         "components/serving/store.py",
         "components/stages.py",  # where a model directory names its digest
         "components/tree.py",
         "schemas/canonical.py",
         "schemas/errors.py",
         "schemas/plain_files.py",  # opens files, or refuses to
+        "schemas/stages.py",  # of a stage, which is an input
     }
     root = Path(code_version.__file__).parent.parent
     found = set()
