@@ -45,11 +45,14 @@ class Evidence:
         tables: The candidate's predictions by name, ``test`` first of all.
         costs: What the candidate costs, by name: a number, or all the measurements of a latency.
         live: The live model's predictions, or why there are none.
+        files: Digest of the candidate's files (`components.tree`) whose costs these are; tables
+            name theirs themselves.
     """
 
     tables: Mapping[str, Predictions]
     costs: Mapping[str, float | Sequence[float]] = field(default_factory=dict)
     live: LiveEvidence = field(default_factory=lambda: LiveEvidence(state="first_run"))
+    files: str | None = None
 
     def __post_init__(self) -> None:
         for name, cost in self.costs.items():

@@ -42,6 +42,7 @@ def write_evidence(
             for name, cost in sorted(evidence.costs.items())
         },
         "decisions": [decision.to_json() for decision in decisions],
+        "files": evidence.files,
     }
     text = json.dumps(record, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
     write_text(folder / RECORD, text + "\n")
@@ -67,6 +68,7 @@ def read_evidence(folder: Path) -> tuple[tuple[Rule, ...], Evidence, tuple[Decis
                 tables=_read_tables(folder / "live", record["live"]),
                 why=record["live_why"],
             ),
+            files=record.get("files"),
         )
         rules = tuple(rule_from_json(one) for one in record["rules"])
         decisions = tuple(Decision.from_json(one) for one in record["decisions"])
