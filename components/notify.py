@@ -12,7 +12,6 @@ import os
 import shutil
 import signal
 import subprocess
-import tempfile
 import threading
 import urllib.error
 import urllib.request
@@ -81,6 +80,8 @@ def notify(settings: Notify, *, status: str, report: Mapping[str, Any]) -> str |
             _post(_url(settings), content, settings.timeout_s)
     except _Unheard as error:
         return f"notify: {error}"
+    except (OSError, RuntimeError) as error:  # no memory, process, thread or file is left
+        return f"notify: not sent: {_reason(error)}"
     return None
 
 
@@ -103,7 +104,8 @@ def _run(
     command: tuple[str, ...], content: bytes, environment: dict[str, str], timeout_s: float
 ) -> None:
     name = os.path.basename(command[0])
-    with tempfile.TemporaryFile() as given:  # not a pipe, which a command that reads none blocks
+    # Not a pipe, which a command that reads none blocks; and in memory: a full disk is to be told.
+    with os.fdopen(os.memfd_create("report.json"), "w+b") as given:
         given.write(content)
         given.seek(0)
         try:
@@ -117,8 +119,8 @@ def _run(
             )
         except OSError as error:
             raise _Unheard(f"the command {name} cannot be started: {error.strerror}") from error
-    said = _Tail(process.stderr)
     try:
+        said = _Tail(process.stderr)
         status = process.wait(timeout_s)
     except BaseException as error:
         os.killpg(process.pid, signal.SIGKILL)
@@ -221,7 +223,7 @@ def _post(url: SplitResult, content: bytes, timeout_s: float) -> None:
 
 
 def _reason(cause: Any) -> str:
-    """Return why a request failed; what libraries say of a URL is not repeated."""
+    """Return why something failed; what libraries say of a URL is not repeated."""
     said = cause.strerror if isinstance(cause, OSError) else None
     return _plain(said or type(cause).__name__, _LONGEST)
 

@@ -49,7 +49,7 @@ from components.acceptance import (
 )
 from components.acceptance.rules import TEST
 from components.artifact import folder_bytes, shipped_folder
-from components.data_checks import DatasetProfile
+from components.data_checks import Previous
 from components.promotion import (
     ACCURACY,
     CANDIDATE,
@@ -102,13 +102,12 @@ def DataGate(  # noqa: N802 - a component reads as a class
     checks: OutputArtifact[ExampleAnomalies],
     gates: Parameter[str],
     previous: Parameter[str],
-    previous_why: Parameter[str],
     code_version: Parameter[str],
 ) -> OutputDict(examined=int):
     """Block the pipeline on a dataset that the data gate refuses, before anything is trained.
 
-    ``gates`` is the JSON of `schemas.data_gates.DataGates`, ``previous`` the profile of the last
-    accepted dataset as JSON, or empty where there is none, for the reason ``previous_why``.
+    ``gates`` is the JSON of `schemas.data_gates.DataGates`, ``previous`` that of the last accepted
+    dataset (`components.data_checks.Previous`).
 
     Raises:
         GateRefusal: naming every reason.
@@ -118,8 +117,7 @@ def DataGate(  # noqa: N802 - a component reads as a class
         dataset=Path(examples.uri),
         anomalies=found,
         gates=validated(DataGates, json.loads(gates)),
-        previous=DatasetProfile.from_json(json.loads(previous)) if previous else None,
-        previous_why=previous_why,
+        previous=Previous.from_json(json.loads(previous)),
     )
     if not decision.blessed:
         raise GateRefusal(
@@ -168,9 +166,13 @@ def Answers(  # noqa: N802
     answers: OutputArtifact[ModelEvaluation],
     artifact: Parameter[str],
     split: Parameter[str],
+    same_when: Parameter[str],
     code_version: Parameter[str],
 ) -> OutputDict(accuracy=float):
-    """Ask what ships (``artifact``) the test split and its corrupted forms, one by one."""
+    """Ask what ships (``artifact``) the test split and its corrupted forms, one by one.
+
+    Whatever becomes of the answers, the split has judged this candidate: that is noted on them.
+    """
     from components.answers import Question, answer, write_answers
     from components.shipped import open_shipped
     from components.stages import load_report
@@ -182,6 +184,10 @@ def Answers(  # noqa: N802
     about = {"split": split, "model": load_report(model.uri)["digest"]}
     tables, golden = answer(shipped, question, about=about)
     write_answers(Path(answers.uri), tables, golden)
+    answers.set_string_custom_property(JUDGED_SPLIT, question.probes.test_digest)
+    answers.set_string_custom_property(
+        CANDIDATE, identity_of(Path(model.uri), json.loads(same_when))
+    )
     return {"accuracy": float(tables[split].correct.mean())}
 
 
@@ -261,8 +267,6 @@ def AccuracyGate(  # noqa: N802
         Baseline.from_json(json.loads(baseline)), Path(serving), question, identity=identity
     )
     _decided(blessing, answer_rules(_gates(gates)), Evidence(tables=tables, live=live))
-    blessing.set_string_custom_property(JUDGED_SPLIT, question.probes.test_digest)
-    blessing.set_string_custom_property(CANDIDATE, identity)
     return {"accuracy": float(tables[TEST].correct.mean())}
 
 

@@ -7,6 +7,7 @@ and profile a folder (see `pipelines.refresh_store.Places`). The pipeline is tha
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import shlex
 import sys
@@ -107,19 +108,61 @@ def run_refresh(
     places = Places(Path(root).resolve(), f"{recipe.name}-{profile}")
     if plan.notify is not None:
         notify.check(plan.notify)
+    run = datetime.datetime.now().isoformat()
     try:
-        manifest = load_manifest(dataset)
-        _check_files(dataset, manifest)
-        sources = _sources(plan, places, manifest.digest)
-        if plan.mirror is not None:
-            check_place(plan.mirror)
-        check_key(signing_key())
-    except Exception as error:
-        tell_failed(recipe, profile, error)
+        ended = _run(recipe, plan, dataset, places, run, verbose=verbose, progress=progress)
+    except BaseException as error:
+        if not isinstance(error, KeyboardInterrupt):  # whoever interrupts knows it
+            tell_failed(recipe, profile, error, run=run)
         raise
+    report, trouble = ended.report, ended.trouble
+    if trouble is not None and report.status in ("pushed", "nothing_new"):
+        _tell(plan, "failed", report.to_json() | {"error": str(trouble)})
+    else:
+        _tell(plan, report.status, report.to_json())
+    if ended.unmirrored:
+        print(ended.unmirrored, file=sys.stderr)
+    if trouble is not None:
+        raise trouble
+    status = EXIT_REFUSED if report.status == "refused" else EXIT_DONE
+    return RefreshOutcome(
+        status=report.status,
+        exit_code=EXIT_FAILED if ended.unmirrored else status,
+        report=report,
+        report_path=places.report,
+        summary="\n".join([render(report, path=places.report), *ended.mirrored]),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Ended:
+    """A run that has a report, and what went wrong: in it, or while its end was written down."""
+
+    report: RefreshReport
+    trouble: Exception | None
+    mirrored: list[str]
+    unmirrored: str | None
+
+
+def _run(
+    recipe: Recipe,
+    plan: RefreshPlan,
+    dataset: Path,
+    places: Places,
+    run: str,
+    *,
+    verbose: bool,
+    progress: Progress | None,
+) -> _Ended:
+    """Check what a refresh needs, run it, and write down how it ended. Tells nobody."""
+    manifest = load_manifest(dataset)
+    _check_files(dataset, manifest)
+    sources = _sources(plan, places, manifest.digest)
+    if plan.mirror is not None:
+        check_place(plan.mirror)
+    check_key(signing_key())
     with only_one(places.root), quiet(verbose=verbose, log=places.log) as terminal:
         started = time.monotonic()
-        run = datetime.datetime.now().isoformat()
         heal(places)
         progress = progress or node_progress(terminal)
         cause: BaseException | None = None
@@ -156,10 +199,9 @@ def run_refresh(
             )
         except NodeError as error:
             results, cause = error.results, error.__cause__
-        except BaseException as error:
-            if isinstance(error, Exception):
-                tell_failed(recipe, profile, error, run=run)
-            heal(places)
+        except BaseException:
+            with contextlib.suppress(Exception):  # the next refresh heals too, and says what is bad
+                heal(places)
             raise
         report = build_report(
             results,
@@ -172,34 +214,58 @@ def run_refresh(
             cause=cause,
             test_uses=times_judged(places, probes),
         )
-        for path in (places.report_of(run), places.report):
-            write_report(report, path)
-        if report.status == "refused":
-            about = {"recipe": recipe.name, "profile": profile, "run": run}
-            about["dataset_digest"] = manifest.digest
-            record_refusal(places.serving, "; ".join(report.reasons), about)
+        unwritten = _written_down(report, places)
+        trouble = _trouble(report, cause, places) or unwritten
         mirrored: list[str] = []
         unmirrored: str | None = None
         if plan.mirror is not None and report.status in ("pushed", "nothing_new"):
             mirrored, unmirrored = _mirror(plan.mirror, plan, places, progress)
-    _tell(plan, report.status, report.to_json())
-    if report.status == "failed":
-        if isinstance(cause, RefineryError):
-            raise cause
-        raise FailedError(f"{report.error} (details: {places.log})") from cause
-    if unmirrored:
-        print(unmirrored, file=sys.stderr)
-    ended = EXIT_REFUSED if report.status == "refused" else EXIT_DONE
-    return RefreshOutcome(
-        status=report.status,
-        exit_code=EXIT_FAILED if unmirrored else ended,
-        report=report,
-        report_path=places.report,
-        summary="\n".join([render(report, path=places.report), *mirrored]),
-    )
+    return _Ended(report=report, trouble=trouble, mirrored=mirrored, unmirrored=unmirrored)
 
 
-def tell_failed(recipe: Recipe, profile: str, error: Exception, **more: str) -> None:
+def _written_down(report: RefreshReport, places: Places) -> Exception | None:
+    """Write the report, and a refusal into the history first: none is reported that is not there.
+
+    Returns:
+        The first thing that went wrong, or None.
+    """
+    trouble: Exception | None = None
+    if report.status == "refused":
+        about = {name: getattr(report, name) for name in ("recipe", "profile", "run")}
+        about["dataset_digest"] = report.dataset_digest
+        try:
+            record_refusal(places.serving, "; ".join(report.reasons), about)
+        except Exception as error:
+            trouble = error
+    for path in (places.report_of(report.run), places.report):
+        try:
+            write_report(report, path)
+        except OSError as error:
+            version = f" (version {report.push.version} is live)" if report.push else ""
+            text = (
+                f"{path}: the report cannot be written ({error.strerror or error}); the refresh "
+                f"itself ended as {report.status.replace('_', ' ')}{version}"
+            )
+            failed = FailedError(text)
+            failed.__cause__ = error
+            return trouble or failed
+    return trouble
+
+
+def _trouble(
+    report: RefreshReport, cause: BaseException | None, places: Places
+) -> Exception | None:
+    """Return the error of a run that failed, or None."""
+    if report.status != "failed":
+        return None
+    if isinstance(cause, RefineryError):
+        return cause
+    failed = FailedError(f"{report.error} (details: {places.log})")
+    failed.__cause__ = cause
+    return failed
+
+
+def tell_failed(recipe: Recipe, profile: str, error: BaseException, **more: str) -> None:
     """Let those hear whom the recipe names that a refresh failed before it had a report."""
     if recipe.refresh is not None:
         said = {"recipe": recipe.name, "profile": profile, **more, "error": str(error)}
@@ -207,11 +273,12 @@ def tell_failed(recipe: Recipe, profile: str, error: Exception, **more: str) -> 
 
 
 def _tell(plan: RefreshPlan, status: str, report: Mapping[str, Any]) -> None:
-    """Let those hear of the outcome whom the recipe names."""
+    """Let those hear of the outcome whom the recipe names; nothing that fails here changes it."""
     if plan.notify is not None:
         unheard = notify.notify(plan.notify, status=status, report=report)
         if unheard:
-            print(unheard, file=sys.stderr)
+            with contextlib.suppress(OSError):
+                print(unheard, file=sys.stderr)
 
 
 def _mirror(

@@ -15,9 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from components import evidence
-from components.data_checks import DatasetProfile
-from components.promotion import DATA, PROFILE
-from components.serving.baseline import Baseline, kept_evidence
+from components.serving.baseline import Baseline
 from components.sources import Sources
 from pipelines.code_version import (
     code_version,
@@ -28,7 +26,7 @@ from pipelines.code_version import (
 )
 from pipelines.refresh_nodes import PUSHER
 from pipelines.refresh_report import GATED_SPLIT
-from pipelines.refresh_store import Places, write_schema
+from pipelines.refresh_store import Places, last_accepted, write_schema
 from schemas.canonical import canonical_json, digest
 from schemas.manifest import MANIFEST, Manifest
 from schemas.recipe import Recipe
@@ -105,14 +103,12 @@ def build_pipeline(
     validator = tfx.components.ExampleValidator(
         statistics=statistics.outputs["statistics"], schema=schema.outputs["result"]
     )
-    previous, previous_why = _last_accepted(places, baseline)
     data_gate = shells.DataGate(
         examples=data,
         anomalies=validator.outputs["anomalies"],
         statistics=statistics.outputs["statistics"],
         gates=canonical_json(dataclasses.asdict(plan.data)).decode(),
-        previous=previous,
-        previous_why=previous_why,
+        previous=canonical_json(last_accepted(places.serving, baseline).to_json()).decode(),
         code_version=gate_version,
     )
     stages: dict[str, Any] = {}
@@ -141,12 +137,19 @@ def build_pipeline(
         # TFMA itself loads SavedModels; a TFLite model answers through the interpreter.
         module_path="components.lite_evaluation" if plan.artifact == "tflite" else None,
     ).with_beam_pipeline_args([*BEAM_ARGS, f"--job_name=evaluator-{answering}"])
+    # Equal weights serve alike only if they are exported alike. How they were trained is past.
+    same_when = {
+        "dataset_digest": manifest.digest,
+        "export_version": code_version(export_sources()),
+    }
+    told_apart = canonical_json(same_when).decode()
     answers = shells.Answers(
         examples=data,
         probes=forms,
         model=model,
         artifact=plan.artifact,
         split=GATED_SPLIT,
+        same_when=told_apart,
         code_version=answering,
     )
     judged = {
@@ -156,18 +159,13 @@ def build_pipeline(
         "code_version": gate_version,
     }
     size_gate = shells.SizeGate(artifact=plan.artifact, **judged)
-    # Equal weights serve alike only if they are exported alike. How they were trained is past.
-    same_when = {
-        "dataset_digest": manifest.digest,
-        "export_version": code_version(export_sources()),
-    }
     accuracy_gate = shells.AccuracyGate(
         examples=data,
         probes=forms,
         evaluation=evaluator.outputs["evaluation"],
         baseline=canonical_json(baseline.to_json()).decode(),
         serving=str(places.serving),
-        same_when=canonical_json(same_when).decode(),
+        same_when=told_apart,
         **judged,
     )
     record = {
@@ -215,18 +213,3 @@ def build_pipeline(
         ),
         beam_pipeline_args=list(BEAM_ARGS),
     )  # fmt: skip
-
-
-def _last_accepted(places: Places, baseline: Baseline) -> tuple[str, str]:
-    """Return the profile of the dataset that the live model was made from, or why there is none."""
-    if baseline.state == "first_run":
-        return "", "no dataset was accepted before"
-    path = kept_evidence(places.serving, baseline.version, DATA, PROFILE)
-    if path is None:
-        return "", f"the bundle of version {baseline.version} keeps no profile of its dataset"
-    try:
-        text = path.read_text("utf-8")
-        DatasetProfile.from_json(json.loads(text))
-    except (OSError, ValueError) as error:  # InputError is one: of an earlier program
-        return "", f"the profile of version {baseline.version}'s dataset cannot be read: {error}"
-    return text, ""

@@ -11,7 +11,7 @@ from typing import Any, TextIO
 
 from components.acceptance import decide, read_evidence
 from components.acceptance.summary import alpha_of, parts
-from components.data_checks.store import DECISION
+from components.data_checks import read_decision
 from components.promotion import ACCURACY, DATA, INFRA_REPORT, SIZE
 from components.push import PUSHED_DIGEST, PUSHED_NOW
 from components.tree import write_text
@@ -187,8 +187,7 @@ def _judged(
     slices: tuple[PartRow, ...] = ()
     corruptions: tuple[PartRow, ...] = ()
     if "DataGate" in nodes:
-        text = (nodes["DataGate"].path("checks") / DECISION).read_text("utf-8")
-        decisions.append(GateDecision.from_json(json.loads(text)))
+        decisions.append(read_decision(nodes["DataGate"].path("checks")))
     for gate, node in _JUDGES:
         if node not in nodes:
             continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import sqlite3
@@ -12,13 +13,17 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from components.data_checks import FIRST_RUN, DatasetProfile, Previous
 from components.probes import Probes
-from components.promotion import CANDIDATE, JUDGED_SPLIT
+from components.promotion import CANDIDATE, DATA, JUDGED_SPLIT, PROFILE
+from components.serving.baseline import Baseline, kept_evidence
+from components.serving.bundle import read_bundle
 from components.tree import TEMPORARY, write_text
 from schemas.canonical import sha256
 from schemas.dataset_schema import SCHEMA_FILE
 from schemas.errors import FailedError, InputError
 from schemas.manifest import Manifest
+from schemas.plain_files import read_plain
 
 _LOCK = ".refresh.lock"
 # TFX's outputs and system folders, and the temporary siblings that model stages write.
@@ -97,7 +102,8 @@ def only_one(root: Path) -> Iterator[None]:
         path.write_text(f"{os.getpid()}\n")
         yield
     finally:
-        path.write_text("")
+        with contextlib.suppress(OSError):  # the next one writes its own
+            path.write_text("")
         lock.release()
 
 
@@ -123,8 +129,42 @@ def write_schema(dataset: Path, manifest: Manifest, places: Places) -> Path:
     return folder
 
 
+def last_accepted(serving: Path, baseline: Baseline) -> Previous:
+    """Return the dataset that the live model was made from, as far as its bundle proves it.
+
+    A profile that the bundle does not answer for decides nothing. Damage to the model's own files
+    does not matter here: the profile is another file.
+
+    Args:
+        serving: The serving folder.
+        baseline: What is live there.
+    """
+    if baseline.state == "first_run":
+        return FIRST_RUN
+    if not baseline.version:
+        return Previous(state="missing", why=baseline.why)
+    whose = f"the profile of version {baseline.version}'s dataset"
+    path = kept_evidence(serving, baseline.version, DATA, PROFILE)
+    if path is None:
+        why = f"the bundle of version {baseline.version} keeps no profile of its dataset"
+        return Previous(state="missing", why=why)
+    try:
+        content = read_plain(path, links=False)
+        named = read_bundle(serving, baseline.version).files
+        proof = named.get(path.relative_to(serving).as_posix(), {}).get("sha256")
+        if sha256(content) != proof:
+            return Previous(state="missing", why=f"{whose} is not the one that was pushed")
+        profile = DatasetProfile.from_json(json.loads(content))
+    except (OSError, ValueError, RecursionError, FailedError) as error:  # InputError is one
+        return Previous(state="missing", why=f"{whose} cannot be used: {error}")
+    return Previous(state="present", profile=profile)
+
+
 def times_judged(places: Places, probes: Path) -> int:
-    """Return how many candidates the accuracy gates of this root have judged by a test split.
+    """Return how many candidates of this root a test split has judged: all that it was asked about.
+
+    Whether a gate decided afterwards does not matter. The answers say whom they are of; before they
+    did, blessings said so.
 
     Args:
         places: Where the metadata lies; every recipe and profile of the root counts.
@@ -136,10 +176,11 @@ def times_judged(places: Places, probes: Path) -> int:
     config = mlmd.ConnectionConfig()
     config.sqlite.filename_uri = str(places.metadata)
     split = Probes.open(probes).test_digest
-    blessings = metadata_store.MetadataStore(config).get_artifacts_by_type("ModelBlessing")
+    store = metadata_store.MetadataStore(config)
     judged = {
         one.custom_properties[CANDIDATE].string_value
-        for one in blessings
+        for kind in ("ModelEvaluation", "ModelBlessing")
+        for one in store.get_artifacts_by_type(kind)
         if one.custom_properties[JUDGED_SPLIT].string_value == split
     }
     return len(judged)

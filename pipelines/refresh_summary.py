@@ -7,6 +7,7 @@ from itertools import groupby
 from pathlib import Path
 
 from components.acceptance.wording import mcnemar_table
+from components.data_checks.wording import NOT_COMPARED
 from schemas.report import GateDecision, PartRow, RefreshReport, SizeReport
 
 _DONE = "done"
@@ -70,13 +71,15 @@ def _costs(size: SizeReport | None) -> tuple[str, str]:
 
 
 def _decision(decision: GateDecision) -> Iterator[str]:
-    """Yield a line per test; of checks that passed only how many, and all that did not."""
+    """Yield a line per test; of checks that passed only how many and what was not compared."""
     passed = [one for one in decision.checks if one.passed]
     if passed:
         yield _line(decision.gate, True, f"{len(passed)} checks")
     for check in decision.checks:
         if not check.passed:
             yield _line(decision.gate, False, check.describe())
+        elif NOT_COMPARED in check.measure:
+            yield _line("", None, check.measure)
     for finding in decision.findings:
         yield _line(decision.gate, finding.passed, finding.reason)
         if table := mcnemar_table(finding.numbers):

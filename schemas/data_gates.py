@@ -38,6 +38,11 @@ class Drift:
     label: Number | None = 0.1
     features: float | dict[str, float] | None = 0.1
 
+    @property
+    def limited(self) -> bool:
+        """Whether anything is held against a limit."""
+        return (self.label, self.features) != (None, None)
+
     @field_validator("features", mode="before")
     @classmethod
     def _read_features(cls, value: Any) -> Any:
@@ -81,7 +86,8 @@ class DataGates:
     in every split (0 allows a class to be missing); ``max_leakage``: the largest share of the eval
     and of the test examples that may have a near-duplicate in training, None gates it not;
     ``on_first_run``: whether a dataset passes when none was accepted before, so that drift cannot
-    be measured.
+    be measured; ``on_missing``: when one was, and its profile is not there, is damaged or is of
+    another program. That is no reason to refuse where ``drift`` has no limit.
     """
 
     min_examples: int | dict[str, int] = 1
@@ -90,6 +96,7 @@ class DataGates:
     drift: Drift = dataclasses.field(default_factory=Drift)
     skew: Skew = dataclasses.field(default_factory=Skew)
     on_first_run: Literal["pass", "refuse"] = "pass"
+    on_missing: Literal["pass", "refuse"] = "refuse"
 
     @field_validator("min_examples", mode="before")
     @classmethod

@@ -5,19 +5,21 @@ check. Loads neither Keras nor TensorFlow before a dataset is profiled.
 """
 
 from components.data_checks.checks import check_dataset
+from components.data_checks.previous import FIRST_RUN, Previous
 from components.data_checks.profiles import DatasetProfile, SplitProfile, profile
-from components.data_checks.store import DECISION, PROFILE, read, read_profile, write
+from components.data_checks.store import DECISION, PROFILE, read_decision, write
 from components.data_checks.wording import refusal
 
 __all__ = [
     "DECISION",
+    "FIRST_RUN",
     "PROFILE",
     "DatasetProfile",
+    "Previous",
     "SplitProfile",
     "check_dataset",
     "profile",
-    "read",
-    "read_profile",
+    "read_decision",
     "refusal",
     "write",
 ]

@@ -10,10 +10,10 @@ import numpy as np
 from components.data_checks import wording
 from components.data_checks.distances import Distance, by_chance, jensen_shannon, l_infinity
 from components.data_checks.leakage import leaking_examples
+from components.data_checks.previous import Previous
 from components.data_checks.profiles import DatasetProfile, SplitProfile, profile
 from schemas.data_gates import DataGates, Drift, Skew, limit_of
-from schemas.features import Modality
-from schemas.manifest import SPLITS, Manifest, load_manifest
+from schemas.manifest import SPLITS, load_manifest
 from schemas.report import Check, GateDecision
 
 GATE = "data"
@@ -26,8 +26,7 @@ def check_dataset(
     dataset: Path,
     anomalies: Mapping[str, tuple[int, Sequence[str]]],
     gates: DataGates,
-    previous: DatasetProfile | None,
-    previous_why: str = "",
+    previous: Previous,
 ) -> tuple[DatasetProfile, GateDecision]:
     """Profile a dataset and decide whether anything may be trained on it.
 
@@ -38,8 +37,7 @@ def check_dataset(
         anomalies: Split to the number of examples that were held against the schema and the
             anomalies found, in words (`components.evidence.split_anomalies`).
         gates: The limits.
-        previous: Profile of the last accepted dataset, or None where there is none.
-        previous_why: Why there is none; empty stands for a first run.
+        previous: The last accepted dataset.
 
     Returns:
         The profile, which the next dataset is compared with, and the decision of the gate ``data``.
@@ -55,9 +53,9 @@ def check_dataset(
     for part in (
         _anomalies(anomalies, found),
         _examples(found, gates),
-        _classes(found, gates, previous),
-        _leakage(found, gates, manifest, leaking),
-        _drift(found, gates.drift, previous),
+        _classes(found, gates, previous.profile),
+        _leakage(found, gates, leaking),
+        _drift(found, gates.drift, previous.profile),
         _skew(found, gates.skew),
     ):
         for one in part:
@@ -67,13 +65,20 @@ def check_dataset(
                 problems.append(one)
     checks.append(
         Check(
-            measure=wording.earlier_datasets(previous is not None, previous_why),
+            measure=wording.earlier_datasets(previous.state, previous.why),
             kind="at_least",
-            limit=1 if gates.on_first_run == "refuse" else 0,
-            value=int(previous is not None),
+            limit=int(_refused_without(gates, previous)),
+            value=int(previous.profile is not None),
         )
     )
     return found, GateDecision(gate=GATE, checks=tuple(checks), problems=tuple(problems))
+
+
+def _refused_without(gates: DataGates, previous: Previous) -> bool:
+    """Whether the gates refuse where there is nothing to compare with."""
+    if previous.state == "missing":
+        return gates.on_missing == "refuse" and gates.drift.limited
+    return gates.on_first_run == "refuse"
 
 
 Findings = Iterator[Check | str]
@@ -133,7 +138,7 @@ def _classes(found: DatasetProfile, gates: DataGates, previous: DatasetProfile |
 
 
 def _leakage(
-    found: DatasetProfile, gates: DataGates, manifest: Manifest, leaking: Mapping[str, int] | None
+    found: DatasetProfile, gates: DataGates, leaking: Mapping[str, int] | None
 ) -> Findings:
     if leaking is None:
         if gates.max_leakage is not None:
@@ -156,7 +161,7 @@ def _drift(found: DatasetProfile, limits: Drift, previous: DatasetProfile | None
     if previous is None:
         return
     if previous.modality != found.modality:
-        if (limits.label, limits.features) != (None, None):
+        if limits.limited:
             yield wording.other_modality(_ABOUT[previous.modality], _ABOUT[found.modality])
         return
     added = sorted(set(found.classes) - set(previous.classes))
@@ -169,7 +174,6 @@ def _drift(found: DatasetProfile, limits: Drift, previous: DatasetProfile | None
         previous.splits["train"],
         found.splits["train"],
         limits,
-        found.modality,
         labels=not (added or removed),
     )
 
@@ -182,7 +186,6 @@ def _skew(found: DatasetProfile, limits: Skew) -> Findings:
             found.splits["train"],
             found.splits[split],
             limits,
-            found.modality,
             labels=True,
         )
 
@@ -193,7 +196,6 @@ def _compared(
     base: SplitProfile,
     new: SplitProfile,
     limits: Drift | Skew,
-    modality: Modality,
     *,
     labels: bool,
 ) -> Findings:

@@ -11,8 +11,6 @@ Distance = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 PERMUTATIONS = 1_999
 _FALSE_ALARMS = 2
-FALSE_ALARM_RATE = _FALSE_ALARMS / (PERMUTATIONS + 1)
-"""How often, at most, two samples of the same distribution lie further apart than `by_chance`."""
 
 
 def l_infinity(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -87,11 +87,11 @@ class DatasetProfile:
             if value["format_version"] != FORMAT_VERSION:
                 raise InputError(
                     f"a profile of format {value['format_version']!r}; this program compares "
-                    f"with format {FORMAT_VERSION}: profile that dataset again"
+                    f"with format {FORMAT_VERSION}"
                 )
             modality = value["modality"]
             if value["edges"] != {name: list(edges) for name, edges in EDGES[modality].items()}:
-                raise InputError("a profile with other bins: profile that dataset again")
+                raise InputError("a profile with other bins than this program's")
             splits = {split: _split(value["splits"][split], modality) for split in SPLITS}
             return cls(digest=str(value["digest"]), modality=modality, splits=splits)
         except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -22,37 +22,17 @@ def write(folder: Path, profile: DatasetProfile, decision: GateDecision) -> None
     write_text(folder / DECISION, _text(decision.to_json()))
 
 
-def read(folder: Path) -> tuple[DatasetProfile, GateDecision]:
-    """Return what `write` wrote; the verdict is computed again, not believed.
+def read_decision(folder: Path) -> GateDecision:
+    """Return the decision that `write` wrote; the verdict is computed again, not believed.
 
     Raises:
-        InputError: a file is missing or unreadable, or the profile has other bins.
+        InputError: the file is missing or unreadable.
     """
-    return read_profile(folder / PROFILE), _read_decision(folder / DECISION)
-
-
-def read_profile(path: Path) -> DatasetProfile:
-    """Return the profile in a file.
-
-    Raises:
-        InputError: it is missing or unreadable, or has other bins.
-    """
+    path = folder / DECISION
     try:
-        return DatasetProfile.from_json(_json(path))
-    except InputError as error:
-        raise InputError(f"{path}: {error.message}") from error
-
-
-def _read_decision(path: Path) -> GateDecision:
-    try:
-        return GateDecision.from_json(_json(path))
+        return GateDecision.from_json(json.loads(path.read_text("utf-8")))
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: no decision of a gate ({error!r})") from error
-
-
-def _json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: cannot be read: {error}") from error
 

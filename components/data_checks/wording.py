@@ -9,6 +9,9 @@ from schemas.report import Check, GateDecision
 
 Comparison = Literal["drift", "skew"]
 
+NOT_COMPARED = "drift not compared"
+"""Part of a measure where there was nothing to compare with; the report shows it."""
+
 FIXES = (
     ("anomalies in", "repair those examples, or the dataset's schema"),
     ("examples in", "add examples, or lower data.min_examples"),
@@ -28,6 +31,11 @@ FIXES = (
     (
         "earlier datasets",
         "data.on_first_run: pass accepts this dataset as the one that later ones are compared with",
+    ),
+    (
+        "profiles of",
+        "roll back to a version that keeps one; or look at this dataset and let it pass by "
+        "data.on_missing: pass for one refresh, whose push keeps a profile again",
     ),
 )
 """How a measure begins, and what to do where it misses its limit; the first that fits counts."""
@@ -133,11 +141,13 @@ def distance_of(
     return f"{kind} of {name} {where} ({measure}{note})"
 
 
-def earlier_datasets(compared: bool, why: str) -> str:
+def earlier_datasets(state: Literal["present", "first_run", "missing"], why: str) -> str:
     """Name the number of earlier datasets; where there is none, say that drift was not compared."""
-    if compared:
-        return "earlier datasets compared with"
-    return f"earlier datasets compared with ({why or 'none was accepted yet'}: drift not compared)"
+    compared = "earlier datasets compared with"
+    if state == "present":
+        return compared
+    what = "profiles of the last accepted dataset" if state == "missing" else compared
+    return f"{what} ({NOT_COMPARED}: {why})"
 
 
 def _before(count: int) -> str:

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from components.infra.environment import of_a_model
 from components.infra.exchange import Asked, Told
 from components.shipped import Artifact, decoded
 from schemas.errors import GateRefusal, InputError
@@ -32,7 +33,6 @@ _SURROUNDINGS = {
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
 }
-_PRIVATE = "BEAM_REFINERY_"  # keys and passwords are none of a model's business
 _NOISE = re.compile(r"[IW]\d{4} |WARNING: All log messages before absl::InitializeLog")
 _LONGEST = 500
 
@@ -129,10 +129,9 @@ def _told(exchange: Path, artifact: Artifact, limit_s: float) -> Told:
 
 
 def _environment() -> dict[str, str]:
-    """Return this process's environment without secrets, for the same modules on one thread."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(_PRIVATE)}
+    """Return what computing needs of this process's environment: the same modules, one thread."""
     path = os.pathsep.join(str(Path(one).absolute()) for one in sys.path)
-    return {**kept, **_SURROUNDINGS, "PYTHONPATH": path}
+    return {**of_a_model(os.environ), **_SURROUNDINGS, "PYTHONPATH": path}
 
 
 def _ending(status: int) -> str:

@@ -12,19 +12,16 @@ from hypothesis import strategies as st
 from sklearn.datasets import load_digits
 
 from components.data_checks import (
+    FIRST_RUN,
     DatasetProfile,
+    Previous,
     check_dataset,
     profile,
-    read,
+    read_decision,
     refusal,
     write,
 )
-from components.data_checks.distances import (
-    FALSE_ALARM_RATE,
-    by_chance,
-    jensen_shannon,
-    l_infinity,
-)
+from components.data_checks.distances import PERMUTATIONS, by_chance, jensen_shannon, l_infinity
 from components.data_checks.features import EDGES, histogram, image_features, text_features
 from schemas.data_gates import DataGates
 from schemas.errors import InputError
@@ -97,13 +94,15 @@ def accepted(plain):
     return profile(plain)
 
 
-def decide(dataset, *, previous=None, anomalies=FINE, why="", **gates):
+def decide(dataset, *, previous=None, anomalies=FINE, **gates):
+    """Decide; ``previous`` may be a profile."""
+    if isinstance(previous, DatasetProfile):
+        previous = Previous(state="present", profile=previous)
     _, decision = check_dataset(
         dataset=dataset,
         anomalies=anomalies,
         gates=validated(DataGates, gates),
-        previous=previous,
-        previous_why=why,
+        previous=previous or FIRST_RUN,
     )
     assert decision == GateDecision.from_json(json.loads(json.dumps(decision.to_json())))
     return decision
@@ -168,7 +167,7 @@ def test_false_alarms_keep_to_their_rate(distance):
     shares = np.arange(1, 11) / 55
     pairs = [[generator.multinomial(n, shares) for n in (100, 60)] for _ in range(10_000)]
     alarms = sum(distance(a, b) > by_chance(a, b, distance) for a, b in pairs)
-    assert FALSE_ALARM_RATE == 0.001
+    assert PERMUTATIONS == 1_999, "the second largest: a rate of 2 in 2,000"
     assert alarms <= 20, "10 are expected; more than 20 have probability 0.0016"
 
 
@@ -259,16 +258,20 @@ def test_a_manifest_without_labels_is_an_error(raw_digits_dir):
 
 
 def test_files_hold_profile_and_decision(plain, tmp_path):
-    found = check_dataset(dataset=plain, anomalies=FINE, gates=DataGates(), previous=None)
+    found = check_dataset(dataset=plain, anomalies=FINE, gates=DataGates(), previous=FIRST_RUN)
     write(tmp_path / "new", *found)
-    assert read(tmp_path / "new") == found
+    kept = json.loads((tmp_path / "new" / "profile.json").read_text())
+    assert (DatasetProfile.from_json(kept), read_decision(tmp_path / "new")) == found
     assert {one.name for one in (tmp_path / "new").iterdir()} == {"profile.json", "decision.json"}
 
 
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        (lambda value: value.update(format_version=0), "format 0.*profile that dataset again"),
+        (
+            lambda value: value.update(format_version=0),
+            "format 0; this program compares with format 1",
+        ),
         (lambda value: value["edges"].update(contrast=[0, 1]), "other bins"),
         (lambda value: value.pop("splits"), "no profile of a dataset"),
         (lambda value: value.update(modality="sound"), "no profile of a dataset"),
@@ -277,25 +280,22 @@ def test_files_hold_profile_and_decision(plain, tmp_path):
         (lambda value: value["splits"]["eval"]["features"]["contrast"].pop(), "contrast do not"),
     ],
 )
-def test_a_wrong_profile_is_named(accepted, tmp_path, change, text):
+def test_a_wrong_profile_is_named(accepted, change, text):
     value = json.loads(json.dumps(accepted.to_json()))
     change(value)
-    (tmp_path / "profile.json").write_text(json.dumps(value))
-    with pytest.raises(InputError, match=text) as caught:
-        read(tmp_path)
-    assert "profile.json" in str(caught.value)
+    with pytest.raises(InputError, match=text):
+        DatasetProfile.from_json(value)
 
 
-def test_a_file_that_is_missing_or_no_json_is_named(accepted, tmp_path):
-    with pytest.raises(InputError, match="profile.json: cannot be read"):
-        read(tmp_path)
-    write(tmp_path, accepted, GateDecision(gate="data"))
+def test_a_decision_that_is_missing_or_no_json_is_named(tmp_path):
+    with pytest.raises(InputError, match="decision.json: cannot be read"):
+        read_decision(tmp_path)
     (tmp_path / "decision.json").write_text("{")
     with pytest.raises(InputError, match="decision.json: cannot be read"):
-        read(tmp_path)
+        read_decision(tmp_path)
     (tmp_path / "decision.json").write_text("[]")
     with pytest.raises(InputError, match="decision.json: no decision"):
-        read(tmp_path)
+        read_decision(tmp_path)
 
 
 # Decisions: each has exactly its reason
@@ -306,20 +306,44 @@ def test_a_first_run_passes_and_says_that_drift_was_not_compared(plain):
     assert decision.blessed
     assert refusal(decision) == ""
     assert decision.checks[-1].describe() == (
-        "earlier datasets compared with (none was accepted yet: drift not compared) 0 meets the "
-        "least allowed 0"
+        "earlier datasets compared with (drift not compared: no dataset was accepted before) 0 "
+        "meets the least allowed 0"
     )
     assert not [one for one in decision.checks if one.measure.startswith("drift")]
 
 
 def test_a_first_run_is_refused_where_asked(plain, accepted):
-    decision = decide(plain, on_first_run="refuse", why="its profile is unreadable")
+    decision = decide(plain, on_first_run="refuse")
     assert the_reason(decision) == (
-        "earlier datasets compared with (its profile is unreadable: drift not compared) 0 is below "
-        "the least allowed 1"
+        "earlier datasets compared with (drift not compared: no dataset was accepted before) 0 is "
+        "below the least allowed 1"
     )
     assert "data.on_first_run: pass" in refusal(decision)
     assert decide(plain, on_first_run="refuse", previous=accepted).blessed
+
+
+MISSING = Previous(state="missing", why="the profile of version 3's dataset cannot be used: EOF")
+
+
+def test_a_profile_that_should_be_there_is_no_first_run(plain):
+    decision = decide(plain, previous=MISSING)
+    assert the_reason(decision) == (
+        "profiles of the last accepted dataset (drift not compared: the profile of version 3's "
+        "dataset cannot be used: EOF) 0 is below the least allowed 1"
+    )
+    assert "roll back to a version that keeps one" in refusal(decision)
+    assert "data.on_missing: pass for one refresh" in refusal(decision)
+    assert not decide(plain, previous=MISSING, on_first_run="pass").blessed
+    passed = decide(plain, previous=MISSING, on_missing="pass", on_first_run="refuse")
+    assert passed.blessed
+    assert "drift not compared: the profile of version 3's" in passed.checks[-1].measure
+
+
+def test_where_no_drift_is_limited_no_profile_is_missed(plain):
+    decision = decide(plain, previous=MISSING, drift={"label": None, "features": None})
+    assert decision.blessed
+    assert decision.checks[-1].limit == 0
+    assert not decide(plain, previous=MISSING, drift={"label": None}).blessed
 
 
 def test_equal_data_has_no_drift(plain, accepted):
@@ -573,12 +597,15 @@ def test_shipped_data_passes_and_does_so_with_another_seed(recipe, fixture, requ
 
     first = request.getfixturevalue(fixture)
     before, decision = check_dataset(
-        dataset=Path(first.path), anomalies=FINE, gates=DataGates(), previous=None
+        dataset=Path(first.path), anomalies=FINE, gates=DataGates(), previous=FIRST_RUN
     )
     assert decision.blessed, decision.reasons
     again = rebuilt(recipe, tmp_path, 5)
     after, decision = check_dataset(
-        dataset=Path(again.path), anomalies=FINE, gates=DataGates(), previous=before
+        dataset=Path(again.path),
+        anomalies=FINE,
+        gates=DataGates(),
+        previous=Previous(state="present", profile=before),
     )
     assert decision.blessed, decision.reasons
     assert after.digest != before.digest

@@ -10,6 +10,7 @@ from tensorflow_metadata.proto.v0 import anomalies_pb2, statistics_pb2
 from tfx.types import standard_artifacts
 
 from components.acceptance import Ceiling, Evidence, Floor, decide, write_evidence
+from components.data_checks import FIRST_RUN, DatasetProfile, Previous
 from components.promotion import INFRA_REPORT
 from components.push import PUSHED_NOW, live_model
 from components.serving.verify import verify_serving
@@ -68,7 +69,7 @@ def validated(tmp_path, anomaly):
     return anomalies, statistics
 
 
-def data_gate(dataset, tmp_path, *, anomaly, gates=None, previous=""):
+def data_gate(dataset, tmp_path, *, anomaly, gates=None, previous=FIRST_RUN):
     anomalies, statistics = validated(tmp_path, anomaly=anomaly)
     return DataGate.test_call(
         examples=artifact(standard_artifacts.Examples, Path(dataset)),
@@ -76,8 +77,7 @@ def data_gate(dataset, tmp_path, *, anomaly, gates=None, previous=""):
         statistics=statistics,
         checks=artifact(standard_artifacts.ExampleAnomalies, tmp_path / "checks"),
         gates=json.dumps(gates or {}),
-        previous=previous,
-        previous_why="no dataset was accepted before",
+        previous=json.dumps(previous.to_json()),
         code_version="",
     )
 
@@ -86,9 +86,11 @@ def test_data_gate_lets_clean_data_through_and_keeps_its_profile(dataset, tmp_pa
     assert data_gate(dataset, tmp_path, anomaly=False) == {"examined": 270}
     decision = GateDecision.from_json(json.loads((tmp_path / "checks/decision.json").read_text()))
     assert (decision.gate, decision.blessed) == ("data", True)
-    profile = (tmp_path / "checks/profile.json").read_text()
+    profile = DatasetProfile.from_json(json.loads((tmp_path / "checks/profile.json").read_text()))
     (tmp_path / "again").mkdir()
-    data_gate(dataset, tmp_path / "again", anomaly=False, previous=profile)
+    previous = Previous(state="present", profile=profile)
+    data_gate(dataset, tmp_path / "again", anomaly=False, previous=previous)
+    assert "drift of labels" in (tmp_path / "again/checks/decision.json").read_text()
 
 
 def test_data_gate_raises_on_an_anomaly_and_names_it(dataset, tmp_path):

@@ -22,13 +22,15 @@ WHOLE = {
     "drift": {"label": 0.05, "features": {"brightness": 0.2}},
     "skew": {"label": None, "features": 0.2},
     "on_first_run": "refuse",
+    "on_missing": "pass",
 }
 
 
 def test_a_recipe_without_the_section_is_gated():
     gates = DataGates()
     assert [gates.least_examples(split) for split in ("train", "eval", "test")] == [1, 1, 1]
-    assert (gates.min_per_class, gates.max_leakage, gates.on_first_run) == (1, None, "pass")
+    assert (gates.min_per_class, gates.max_leakage) == (1, None)
+    assert (gates.on_first_run, gates.on_missing) == ("pass", "refuse")
     assert (gates.drift.label, gates.skew.label) == (0.1, 0.2)
     for name in (name for names in FEATURES.values() for name in names):
         assert limit_of(gates.drift, name) == 0.1
@@ -99,6 +101,7 @@ def test_the_features_are_those_that_are_counted():
             "contrast must be a number, not null; leave it out",
         ),
         ({"on_first_run": "maybe"}, ("on_first_run",), "'pass' or 'refuse'"),
+        ({"on_missing": "floors"}, ("on_missing",), "'pass' or 'refuse'"),
     ],
 )
 def test_wrong_settings_name_key_value_and_fix(settings, path, text):
