@@ -14,11 +14,10 @@ SERVING_FOLDER = "Format-Serving"
 WIDTHS_FOLDER = "widths"
 LITE_FOLDER = "tflite"
 LITE_FILE = "model.tflite"
-# Name in a recipe to the folder that ships, and the file without which it is none.
-_ARTIFACTS = {
-    "saved_model": (SERVING_FOLDER, "saved_model.pb"),
-    "tflite": (LITE_FOLDER, LITE_FILE),
-}
+# Name in a recipe to the folder that ships.
+_FOLDERS = {"saved_model": SERVING_FOLDER, "tflite": LITE_FOLDER}
+MARKS = {"saved_model": "saved_model.pb", "tflite": LITE_FILE}
+"""Name in a recipe to the file without which nothing loads what ships."""
 
 
 def shipped_folder(model: str | Path, artifact: str) -> Path:
@@ -31,7 +30,7 @@ def shipped_folder(model: str | Path, artifact: str) -> Path:
     Raises:
         InputError: the model has no such artifact.
     """
-    name, mark = _ARTIFACTS[artifact]
+    name, mark = _FOLDERS[artifact], MARKS[artifact]
     folder = Path(model) / name
     if not (folder / mark).is_file():
         raise InputError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,12 +10,11 @@ from typing import Any
 from components.data_checks.store import DECISION
 from components.data_checks.store import PROFILE as PROFILE_FILE
 from components.serving.bundle import Decision, Promotion
+from components.serving.decisions import INFRA_REPORT as INFRA_REPORT
 from components.serving.decisions import judged
 from schemas.canonical import digest
-from schemas.infra import InfraReport
 
 _STAGE_REPORT = "stage.json"
-INFRA_REPORT = "infra.json"
 DATA, ACCURACY, SIZE = "data", "accuracy", "size"
 PROFILE = "profile"
 """Names of the gates, and of the data gate's evidence that the next refresh compares with."""
@@ -55,6 +53,9 @@ def gather(
         found: Folders by name: ``data`` (decision and profile), ``anomalies`` and ``statistics``
             that it rests on, ``evaluation`` (TFMA's), ``accuracy`` and ``size`` (decisions with
             their evidence).
+
+    Raises:
+        FailedError: evidence was changed, or does not give its decision.
     """
     decisions = []
     if DATA in found:
@@ -66,12 +67,7 @@ def gather(
         beside = {"evaluation": found["evaluation"]} if "evaluation" in found else {}
         decisions.append(judged(ACCURACY, found[ACCURACY], beside=beside))
     if SIZE in found:
-        report = found[SIZE] / INFRA_REPORT
-        measured = InfraReport.from_json(json.loads(report.read_text("utf-8"))).summary()
-        decision = judged(SIZE, found[SIZE])
-        decisions.append(
-            dataclasses.replace(decision, record={**decision.record, "measured": measured})
-        )
+        decisions.append(judged(SIZE, found[SIZE]))
     reports = [path / _STAGE_REPORT for path in stages]
     place = {name: number for number, name in enumerate(order)}
     reports.sort(key=lambda path: place[json.loads(path.read_text("utf-8"))["name"]])

@@ -7,6 +7,7 @@ what each version can show for itself and the history. How it gets there: `compo
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +15,9 @@ from typing import Any
 
 from components.acceptance.predictions import FILES
 from components.serving.bundle import Promotion, write_promotion
-from components.serving.history import PUSHED, Event, actor, now
-from components.serving.rollback import rolled_back
+from components.serving.earlier import taken_away
+from components.serving.history import PUSHED, Event, actor, now, read_history
+from components.serving.retention import retire
 from components.serving.signing import SigningKey
 from components.serving.store import (
     NOT_THE_MODEL,
@@ -26,7 +28,6 @@ from components.serving.store import (
     next_version,
     publish,
     recover,
-    retire,
     version_at,
     version_numbers,
 )
@@ -83,7 +84,8 @@ def push(
             of one network do (a SavedModel holds a random number). By default the files' digest.
         promotion: What goes into the version's bundle.
         key: What to sign version and bundle with; None leaves them unsigned.
-        keep: How many versions stay; None: all. See `components.serving.store.retire`.
+        keep: How many versions stay; None: all. See `components.serving.retention.retire`. Where
+            the disk refuses that, more stay until the next push.
         instead_of: The version that must be live, 0 where none: the one that the model was
             compared with. None: whatever is live.
 
@@ -109,7 +111,7 @@ def push(
                     f"this model was compared with version {instead_of or 'none'}, and version "
                     f"{current or 'none'} is live by now: run the refresh again"
                 )
-            undone = rolled_back(serving, identity)
+            undone = taken_away(serving, read_history(serving)).get(identity)
             if undone is not None:
                 raise GateRefusal(
                     f"this model was version {undone.replaced} until {undone.by} rolled it back "
@@ -137,7 +139,10 @@ def push(
             )
             live = live_model(serving)
         if keep is not None:
-            retire(serving, keep)
+            # The model is live. What is announced `recover` removes, and fails if it cannot; the
+            # rest is up to the next push.
+            with contextlib.suppress(OSError, FailedError):
+                retire(serving, keep)
     if live is None:
         raise FailedError(f"what was just pushed to {serving} cannot be read back; push again")
     return PushResult(
@@ -162,7 +167,8 @@ def _check_judged(model: Path, digest: str, promotion: Promotion) -> None:
 def pushed_models(serving: Path) -> Iterator[LiveModel]:
     """Yield the live version, then the older ones, newest first, without those rolled back."""
     current = current_version(serving)
+    away = taken_away(serving, read_history(serving))
     for version in reversed(version_numbers(serving)):
         found = version_at(serving, version) if version <= current else None
-        if found is not None and rolled_back(serving, found.identity) is None:
+        if found is not None and found.identity not in away:
             yield found

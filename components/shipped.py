@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from components.artifact import LITE_FILE
+from components.artifact import MARKS
 from schemas.errors import InputError, unknown_name
 from schemas.features import ExampleSchema
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 Artifact = Literal["saved_model", "tflite"]
 SIGNATURE = "serving_default"
-_MARKS = {"saved_model": "saved_model.pb", "tflite": LITE_FILE}
 _BATCH = 512
 
 
@@ -86,11 +85,11 @@ def open_shipped(
         Incompatible: it is one of other examples or classes.
     """
     folder = Path(folder)
-    if artifact not in _MARKS:
-        raise InputError(unknown_name("artifact", artifact, _MARKS))
-    if not (folder / _MARKS[artifact]).is_file():
+    if artifact not in MARKS:
+        raise InputError(unknown_name("artifact", artifact, MARKS))
+    if not (folder / MARKS[artifact]).is_file():
         raise InputError(
-            f"a model that ships as {artifact} holds {_MARKS[artifact]}; {folder} does not"
+            f"a model that ships as {artifact} holds {MARKS[artifact]}; {folder} does not"
         )
     if artifact == "tflite":
         return _open_lite(folder, schema, threads)

@@ -74,7 +74,8 @@ class Bundle:
     """``bundle.json``.
 
     Attributes:
-        event: How the version came to be; its ``bundle`` and ``signature`` are None here.
+        event: How the version came to be; its ``bundle``, ``signature`` and ``identity`` are None
+            here.
         identity: What the model is, see `components.push.push`.
         history: The seal of the history's last line at that time, or None.
         files: Path below the serving folder to ``{"bytes": …, "sha256": …}``: every file of the
@@ -268,4 +269,6 @@ def signature_of(serving: Path, version: int) -> str | None:
 def published_event(serving: Path, bundle: Bundle) -> Event:
     """Return the line that the history holds about the publication of a version."""
     signature = signature_of(serving, bundle.version)
-    return dataclasses.replace(bundle.event, bundle=bundle.seal, signature=signature)
+    return dataclasses.replace(
+        bundle.event, bundle=bundle.seal, signature=signature, identity=bundle.identity
+    )

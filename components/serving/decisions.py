@@ -4,26 +4,35 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+from components.acceptance.decisions import Decision as Verdict
 from components.acceptance.decisions import accepted
+from components.acceptance.evidence import Evidence
 from components.acceptance.predictions import FILES
 from components.acceptance.records import RECORD, decided_again
-from components.acceptance.rules import TEST
 from components.acceptance.summary import alpha_of, parts
 from components.serving.bundle import DECISIONS, EVIDENCE, Decision
 from components.serving.history import PROMOTIONS
 from schemas.errors import FailedError, RefineryError
+from schemas.infra import InfraReport
 from schemas.report import GateDecision
 
 PREDICTIONS = "predictions"
+INFRA_REPORT = "infra.json"
+"""In the size gate's evidence: what was measured of the model in a process of its own."""
+BYTES = "bytes"
+_CLOSE = 1e-6
 
 
 def judged(gate: str, folder: Path, beside: Mapping[str, Path] | None = None) -> Decision:
     """Return the decision of a gate from a folder that `components.acceptance` wrote.
 
-    It is computed again here: what goes into a bundle follows from what lies beside it.
+    It is computed again here: what goes into a bundle follows from what lies beside it. Its
+    ``files`` is the digest of the model's files that the evidence names, where it names some.
 
     Args:
         gate: Its name.
@@ -31,28 +40,55 @@ def judged(gate: str, folder: Path, beside: Mapping[str, Path] | None = None) ->
         beside: Further evidence by name.
 
     Raises:
-        FailedError: the evidence was changed, or does not give the stored decisions.
+        FailedError: the evidence was changed, does not give the stored decisions, or is about
+            several models.
     """
-    rules, evidence, decisions = decided_again(folder)
-    slices, corruptions = parts(evidence.tables, alpha_of(rules))
-    record = {
-        "gate": gate,
-        "blessed": accepted(decisions),
-        "decisions": [one.to_json() for one in decisions],
-        "slices": [dataclasses.asdict(one) for one in slices],
-        "corruptions": [dataclasses.asdict(one) for one in corruptions],
-    }
-    if TEST in evidence.tables and FILES in evidence.tables[TEST].about:
-        record[FILES] = evidence.tables[TEST].about[FILES]
+    record, _ = _record(gate, folder)
     return Decision(record=record, evidence={PREDICTIONS: folder, **(beside or {})})
 
 
-def decision_problems(folder: Path, *, digest: str) -> list[str]:
+def _record(gate: str, folder: Path) -> tuple[dict[str, Any], Evidence]:
+    rules, evidence, decisions = decided_again(folder)
+    slices, corruptions = parts(evidence.tables, alpha_of(rules))
+    record: dict[str, Any] = {
+        "gate": gate,
+        "blessed": accepted(decisions),
+        "decisions": [one.to_json() for one in _stored(folder)],
+        "slices": [dataclasses.asdict(one) for one in slices],
+        "corruptions": [dataclasses.asdict(one) for one in corruptions],
+    }
+    files = {table.about.get(FILES) for table in evidence.tables.values()}
+    if evidence.costs:
+        files.add(evidence.files)
+    if len(files) > 1:
+        raise FailedError(f"{folder / RECORD}: its evidence is about the files of several models")
+    if files and (named := files.pop()) is not None:
+        record[FILES] = named
+    if (folder / INFRA_REPORT).is_file():
+        record["measured"] = _measured(folder / INFRA_REPORT)
+    return record, evidence
+
+
+def _stored(folder: Path) -> list[Verdict]:
+    """Return the decisions as the gate wrote them: the same, in the words of its program."""
+    text = (folder / RECORD).read_text("utf-8")
+    return [Verdict.from_json(one) for one in json.loads(text)["decisions"]]
+
+
+def _measured(path: Path) -> dict[str, float]:
+    try:
+        return InfraReport.from_json(json.loads(path.read_text("utf-8"))).summary()
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise FailedError(f"{path}: no readable report of the infra check ({error})") from error
+
+
+def decision_problems(folder: Path, *, digest: str, size: int) -> list[str]:
     """Decide again what the decisions of a bundle say: from the evidence, or from their figures.
 
     Args:
         folder: The bundle's folder, whose files are those that were written.
         digest: Digest of the files of the version, which the evidence must be about.
+        size: Bytes of these files.
     """
     problems = []
     for path in sorted((folder / DECISIONS).glob("*.json")):
@@ -62,7 +98,7 @@ def decision_problems(folder: Path, *, digest: str) -> list[str]:
             problems.append(f"{name}: refused, and pushed all the same")
         elif "decisions" in value:
             problems += [
-                f"{name}: {one}" for one in _judged_again(folder, path.stem, value, digest)
+                f"{name}: {one}" for one in _judged_again(folder, path.stem, value, digest, size)
             ]
         elif value.get("checks"):
             again = GateDecision.from_json(value)
@@ -74,22 +110,32 @@ def decision_problems(folder: Path, *, digest: str) -> list[str]:
     return problems
 
 
-def _judged_again(folder: Path, stem: str, value: dict, digest: str) -> list[str]:
-    evidence = folder / EVIDENCE / stem / PREDICTIONS
-    if not (evidence / RECORD).is_file():
-        return [f"{EVIDENCE}/{stem}/{PREDICTIONS}/{RECORD} is missing, which it rests on"]
+def _judged_again(folder: Path, stem: str, value: dict, digest: str, size: int) -> list[str]:
+    place = f"{EVIDENCE}/{stem}/{PREDICTIONS}"
+    if not (folder / place / RECORD).is_file():
+        return [f"{place}/{RECORD} is missing, which it rests on"]
     try:
-        again = judged(value["gate"], evidence).record
-        follows = again["blessed"] and _outcomes(again) == _outcomes(value)
+        again, evidence = _record(value["gate"], folder / place)
     except RefineryError as error:
         return [str(error).replace(f"{folder}/", "")]
+    problems = []
     if again.get(FILES, digest) != digest:
-        return ["its evidence is about another model than the one that was pushed"]
-    return [] if follows else ["does not follow from its evidence"]
+        problems.append("its evidence is about another model than the one that was pushed")
+    weighed = evidence.costs.get(BYTES, size)
+    if weighed != size:
+        problems.append(f"its evidence says {weighed:,} bytes, and the version has {size:,}")
+    for name in sorted(set(value) - {"evidence"}):
+        if not _same(value[name], again.get(name)):
+            problems.append(f"does not follow from its evidence: {name} differs")
+    return problems
 
 
-def _outcomes(record: dict) -> list[tuple[str, str]]:
-    try:
-        return [(one["name"], one["outcome"]) for one in record["decisions"]]
-    except (KeyError, TypeError) as error:
-        raise FailedError(f"a decision without name or outcome ({error})") from error
+def _same(one: Any, other: Any) -> bool:
+    """Whether two JSON values are the same but for the last digits of their numbers."""
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return set(one) == set(other) and all(_same(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        return len(one) == len(other) and all(map(_same, one, other))
+    if type(one) in (int, float) and type(other) in (int, float):
+        return math.isclose(one, other, rel_tol=_CLOSE, abs_tol=_CLOSE)
+    return type(one) is type(other) and bool(one == other)

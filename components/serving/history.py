@@ -46,6 +46,7 @@ class Event:
         origin: For a roll-back, the version whose model is live again.
         bundle: The seal of that version's bundle.
         signature: SHA-256 of its signature, or None where it is unsigned.
+        identity: What that version's model is, see `components.push.push`.
         about: Anything else: recipe, profile, run.
     """
 
@@ -59,6 +60,7 @@ class Event:
     origin: int | None = None
     bundle: str | None = None
     signature: str | None = None
+    identity: str | None = None
     about: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
@@ -166,7 +168,7 @@ def event_from(value: Mapping[str, Any]) -> Event:
     for name in ("event", "time", "by", "reason"):
         if type(getattr(event, name)) is not str:
             raise ValueError(f"not an event ({name} is no text)")
-    for name in ("digest", "bundle", "signature"):
+    for name in ("digest", "bundle", "signature", "identity"):
         if type(getattr(event, name)) not in (str, type(None)):
             raise ValueError(f"not an event ({name} is no text)")
     for name in ("version", "replaced", "origin"):

@@ -40,7 +40,9 @@ class MirrorResult:
         url: The place.
         version: The version that its ``CURRENT`` names now.
         moved: Whether it named another one, or none, before.
-        copied: Versions of which files were missing there, ascending.
+        copied: Versions of whose folder files were missing there, ascending.
+        bundles: Versions that retention removed here, and of whose kept bundle files were missing
+            there.
         repaired: Files that were there with another content.
         removed: Versions that retention had removed here, and that are gone there too.
         tidied: Files removed that belong to no version: of a killed mirror, or put in.
@@ -53,6 +55,7 @@ class MirrorResult:
     version: int
     moved: bool
     copied: tuple[int, ...]
+    bundles: tuple[int, ...]
     repaired: tuple[str, ...]
     removed: tuple[int, ...]
     tidied: tuple[str, ...]
@@ -115,6 +118,9 @@ def result_lines(result: MirrorResult) -> list[str]:
     if not result.changed:
         return [*lines, f"nothing to do: {result.url} has version {result.version} live"]
     lines += [f"copied version {one}" for one in result.copied]
+    if result.bundles:
+        numbers = ", ".join(str(one) for one in result.bundles)
+        lines.append(f"copied the bundles alone of versions that are removed here: {numbers}")
     lines += [f"repaired {one}" for one in result.repaired]
     lines += [f"removed version {one}" for one in result.removed]
     lines += [f"removed {one}, which belongs to no version" for one in result.tidied]
@@ -154,7 +160,8 @@ def _bring(local: Local, remote: Remote) -> MirrorResult:
         url=remote.url,
         version=local.current,
         moved=moved,
-        copied=tuple(sorted({version_of(name) for name in missing})),
+        copied=tuple(sorted({version_of(name) for name in missing if _serves(name)})),
+        bundles=tuple(sorted({version_of(name) for name in missing} - local.versions)),
         repaired=tuple(sorted(differing)),
         removed=removed,
         tidied=tidied,
@@ -239,7 +246,7 @@ def _remove(
         version = version_of(name)
         if is_temporary(name):
             others.append(name)
-        elif folder_of(name) == str(version) and _is_retired(local, version):
+        elif _serves(name) and _is_retired(local, version):
             retired.append(name)
         elif folder_of(name) in ours and name not in local.files:
             others.append(name)
@@ -249,6 +256,11 @@ def _remove(
     return tuple(sorted({version_of(name) for name in retired})), tuple(sorted(others))
 
 
+def _serves(name: str) -> bool:
+    """Whether a file lies in a version's folder, not in its bundle."""
+    return folder_of(name) == str(version_of(name))
+
+
 def _is_retired(local: Local, version: int) -> bool:
     """Whether retention removed a version; one that is here never counts as such."""
     return version not in local.versions and local.known.retired(version)
@@ -256,10 +268,11 @@ def _is_retired(local: Local, version: int) -> bool:
 
 def _notes(local: Local, remote: Remote, there: Mapping[str, Stored]) -> tuple[str, ...]:
     damaged = [
-        f"version {one} is damaged here: not copied, and left at {remote.url} as it is"
+        f"{'' if one in local.versions else 'the bundle of '}version {one} is damaged here: not "
+        f"copied, and left at {remote.url} as it is"
         for one in sorted(local.damaged)
     ]
-    served = {version_of(name) for name in there if folder_of(name) == str(version_of(name))}
+    served = {version_of(name) for name in there if _serves(name)}
     lost = [
         f"version {one} is missing here, though nothing removed it; {remote.url} still has it"
         for one in sorted(served - local.versions)

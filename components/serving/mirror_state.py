@@ -6,14 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from components.artifact import LITE_FILE
+from components.artifact import MARKS
 from components.serving.bundle import BUNDLE, bundle_folder, file_problems, has_bundle, read_bundle
 from components.serving.history import PROMOTIONS, History, history_path, parse_history
 from components.serving.store import RECORD, live_model, version_at, version_numbers
 from components.tree import TEMPORARY, tree_files
 from schemas.errors import FailedError, InputError
 
-_MARKS = ("saved_model.pb", LITE_FILE)  # without them nothing loads
 _LAST = (RECORD, BUNDLE)
 
 
@@ -104,7 +103,7 @@ def _is_damaged(serving: Path, version: int, present: bool) -> bool:
 def when_written(name: str) -> tuple[int, str]:
     """Return a key that sorts a version's files: last what makes it loadable, and its record."""
     inside = name.removeprefix(f"{folder_of(name)}/")
-    return (2 if inside in _LAST else 1 if inside in _MARKS else 0), name
+    return (2 if inside in _LAST else 1 if inside in MARKS.values() else 0), name
 
 
 def folder_of(name: str) -> str:

@@ -20,8 +20,8 @@ from components.serving.bundle import (
     read_bundle,
     signature_of,
 )
+from components.serving.earlier import earlier_models
 from components.serving.history import (
-    PUBLISHED,
     REFUSED,
     ROLLED_BACK,
     Event,
@@ -72,8 +72,7 @@ def rollback(
     Args:
         serving: The serving folder.
         reason: For the history; not empty.
-        to: The version; by default the newest before the live one (before the one whose model is
-            live, where that was rolled back to) that holds another model.
+        to: The version; by default the first of `components.serving.earlier.earlier_models`.
         key: What to sign the new version with.
         unsigned: Leave the new version unsigned though the old one is signed.
         whose: Whose signatures count; an unsigned or wrongly signed version is then refused.
@@ -97,11 +96,11 @@ def rollback(
             if verdict.problems:
                 text = f"roll-back to {target} ({reason}): {'; '.join(verdict.problems)}"
                 append_event(serving, Event(event=REFUSED, time=now(), by=actor(), reason=text))
-                older = _older_whole(serving, target, history, whose)
+                whole = _another_whole(serving, current, target, history, whose)
                 raise GateRefusal(
                     f"version {target} does not verify, so it stays away: "
                     + "; ".join(verdict.problems)
-                    + (f"; version {older} does verify: --to {older}" if older else "")
+                    + (f"; version {whole} does verify: --to {whole}" if whole else "")
                 )
             if signature_of(serving, target) and key is None and not unsigned:
                 raise InputError(
@@ -115,10 +114,12 @@ def rollback(
         ) from error
 
 
-def _older_whole(serving: Path, target: int, history: History, whose: Trust | None) -> int | None:
-    """Return the newest version before ``target`` that verifies, or None."""
-    for version in reversed(version_numbers(serving)):
-        if version < target:
+def _another_whole(
+    serving: Path, current: int, target: int, history: History, whose: Trust | None
+) -> int | None:
+    """Return the version that verifies and that a roll-back would go to without ``target``."""
+    for version in earlier_models(serving, history, current):
+        if version != target:
             verdict = verify_version(serving, version, history=history, whose=whose)
             if not verdict.problems:
                 return version
@@ -184,39 +185,16 @@ def _target(serving: Path, history: History, current: int, to: int | None) -> in
             gone = "was removed by retention" if history.retired(to) else "is not there"
             raise InputError(f"version {to} {gone}; {_others(numbers, current)}")
         return to
-    live = version_at(serving, current)
-    event = history.of_version(current)
-    before = event.origin if event is not None and event.origin else current
-    for version in reversed(numbers):
-        found = version_at(serving, version)
-        if version < before and (found is None or live is None or found.identity != live.identity):
-            return version
-    raise InputError(f"there is no version before {before} to go back to in {serving}")
+    found = next(earlier_models(serving, history, current), None)
+    if found is None:
+        raise InputError(
+            f"{serving}: there is no version before {current} that a roll-back goes to by itself: "
+            "each holds the live model, or was rolled back and wants --to; "
+            + _others(numbers, current)
+        )
+    return found
 
 
 def _others(numbers: Sequence[int], current: int) -> str:
     others = [str(one) for one in numbers if one != current]
     return f"versions to go back to: {', '.join(others)}" if others else "there is no other version"
-
-
-def rolled_back(serving: Path, identity: str) -> Event | None:
-    """Return the roll-back that took a model away, if nobody made it live again since."""
-    found: Event | None = None
-    for event in read_history(serving).events:
-        if event.event not in PUBLISHED:
-            continue
-        if _identity(serving, event.version) == identity:
-            found = None
-        elif event.event == ROLLED_BACK and _identity(serving, event.replaced) == identity:
-            found = event
-    return found
-
-
-def _identity(serving: Path, version: int | None) -> str | None:
-    if version is None:
-        return None
-    try:
-        return read_bundle(serving, version).identity
-    except FailedError:
-        found = version_at(serving, version)
-        return found.identity if found else None

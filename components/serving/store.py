@@ -9,10 +9,12 @@ but a bundle that the next push removes; after it the version is complete with i
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import re
 import shutil
+import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -33,7 +35,6 @@ from components.serving.bundle import (
 from components.serving.history import (
     PROMOTIONS,
     REFUSED,
-    RETIRED,
     Event,
     History,
     actor,
@@ -44,13 +45,16 @@ from components.serving.history import (
 from components.serving.signing import SigningKey, sign
 from components.tree import TEMPORARY, sync, tree_digest, write_text
 from schemas.errors import FailedError
-from schemas.plain_files import read_plain
+from schemas.plain_files import open_plain, read_plain
 
 CURRENT = "CURRENT"
 RECORD = "push.json"
 _LOCK = ".push.lock"
 _VERSION = re.compile(r"[1-9][0-9]{0,17}")
 NOT_THE_MODEL = frozenset({RECORD})
+PATIENCE = 60.0
+"""Seconds that a reader waits for whoever pushes, rolls back or mirrors."""
+_POLL = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,6 +160,39 @@ def locked(serving: Path) -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def undisturbed(serving: Path, patience: float = PATIENCE) -> Iterator[bool]:
+    """Keep writers out of the serving folder while it is read; others may read too.
+
+    It takes no right to write: the lock file is only opened for reading.
+
+    Yields:
+        Whether that could be had: there may be no lock file (a copy), or none that may be read,
+        the file system may know no locks, or somebody may hold it for longer than ``patience``.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            file = stack.enter_context(open_plain(serving / _LOCK, links=False))
+        except OSError:
+            file = None
+        yield file is not None and _shared(file.fileno(), time.monotonic() + patience)
+
+
+def _shared(descriptor: int, deadline: float) -> bool:
+    """Lock a file as one of several readers (`locked` does so as the only one); False if late."""
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(_POLL)
+        except OSError:
+            return False
+        else:
+            return True
+
+
 def recover(serving: Path) -> int | None:
     """Finish or undo what a crash cut off; the caller holds the lock.
 
@@ -228,7 +265,6 @@ def publish(
     version = event.version
     staging = serving / f"{TEMPORARY}{version}-{uuid.uuid4().hex[:8]}"
     bundle = bundle_folder(staging, version)
-    went_live = False
     try:
         staging.mkdir()
         copy_plain(model, staging / str(version))
@@ -252,55 +288,33 @@ def publish(
         os.rename(staging / str(version), serving / str(version))
         sync(serving)
         os.replace(staging / CURRENT, serving / CURRENT)
-        went_live = True
-        sync(serving)
     except BaseException:
-        if not went_live:
-            with contextlib.suppress(OSError):
-                if (serving / str(version)).exists():
-                    discard(serving, version)
-                remove(bundle_folder(serving, version))
+        with contextlib.suppress(OSError):
+            _take_back(serving, version)
         raise
     finally:
         with contextlib.suppress(OSError):  # `recover` removes it
             remove(staging)
-    with contextlib.suppress(OSError):  # the bundle holds the event; `recover` writes it down
+    with contextlib.suppress(OSError):  # it is live; `recover` does what is missing
+        sync(serving)
         append_event(serving, published_event(serving, sealed))
 
 
-def retire(serving: Path, keep: int) -> list[int]:
-    """Remove old versions; the caller holds the lock. Their bundles stay.
+def _take_back(serving: Path, version: int) -> None:
+    """Remove what a push that failed put in place, unless it went live at the last moment.
 
-    Args:
-        serving: The serving folder.
-        keep: How many versions stay. The live one always does, and so does the newest intact one
-            before it, which a roll-back goes to.
+    ``CURRENT`` tells, not how far the push got: an interrupt may come between the rename and
+    whatever would note that it is done.
 
-    Returns:
-        The versions that were removed.
+    Raises:
+        OSError: ``CURRENT`` cannot be read, or the disk refuses; `recover` decides then.
     """
-    current = current_version(serving)
-    numbers = version_numbers(serving)
-    stay = {current, *numbers[max(0, len(numbers) - keep) :]}
-    for version in reversed(numbers):
-        found = version_at(serving, version) if version < current else None
-        if found is not None and found.intact:
-            stay.add(version)
-            break
-    gone = [version for version in numbers if version not in stay]
-    for version in gone:
-        found = version_at(serving, version)
-        event = Event(
-            event=RETIRED,
-            time=now(),
-            by=actor(),
-            reason=f"keep {keep}",
-            version=version,
-            digest=found.digest if found else None,
-        )
-        append_event(serving, event)  # first: `recover` finishes what is announced
+    pointer = serving / CURRENT
+    if pointer.exists() and read_plain(pointer) == f"{version}\n".encode():
+        return
+    if (serving / str(version)).exists():
         discard(serving, version)
-    return gone
+    remove(bundle_folder(serving, version))
 
 
 def discard(serving: Path, version: int) -> None:

@@ -29,8 +29,11 @@ from components.serving.history import (
 from components.serving.signing import Trust, signature_problems
 from components.serving.store import (
     CURRENT,
+    NOT_THE_MODEL,
+    PATIENCE,
     current_version,
     is_serving_folder,
+    undisturbed,
     version_at,
     version_numbers,
 )
@@ -39,6 +42,7 @@ from schemas.errors import FailedError, InputError, printable
 from schemas.manifest import dataset_digest, parse_manifest
 from schemas.plain_files import read_plain
 
+_READINGS = 3
 _NOT_OURS = (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
 
 
@@ -92,43 +96,77 @@ class ServingVerdict:
         }
 
 
-def verify_serving(serving: Path, *, whose: Trust | None = None) -> ServingVerdict:
+def verify_serving(
+    serving: Path, *, whose: Trust | None = None, patience: float = PATIENCE
+) -> ServingVerdict:
     """Verify everything in a serving folder; nothing is written.
+
+    Pushes wait meanwhile, and it waits for one that is at work. Where that cannot be had
+    (`components.serving.store.undisturbed`), it reads again what changed while it was read.
 
     Args:
         serving: The folder.
         whose: Whose signatures count; by default they are not checked.
+        patience: Seconds that it waits.
 
     Raises:
         InputError: it is no serving folder.
+        FailedError: others write to it all the time.
     """
     if not is_serving_folder(serving):
         raise InputError(
             f"{serving}: neither {CURRENT} nor {PROMOTIONS}/, so no serving folder: name the one "
             "that models are pushed to"
         )
+    with undisturbed(serving, patience) as alone:
+        if alone:
+            return _verdict(serving, whose, "left by a crash")
+        for _ in range(_READINGS):
+            before = _state(serving)
+            verdict = _verdict(serving, whose, "left by a crash, or of a push that is at work")
+            if _state(serving) == before:
+                return verdict
+    raise FailedError(
+        f"{serving}: changed each of the {_READINGS} times that it was read: verify it when "
+        "nobody pushes, or as a user who may read its lock"
+    )
+
+
+def _state(serving: Path) -> tuple[object, ...]:
+    """Return what every push, roll-back, refusal and retention changes."""
+    leftovers = {str(one) for one in _leftovers(serving)}
+    numbers = version_numbers(serving), version_numbers(serving / PROMOTIONS)
+    return read_history(serving), current_version(serving), *numbers, leftovers
+
+
+def _leftovers(serving: Path) -> list[Path]:
+    folders = (serving, serving / PROMOTIONS)
+    return [one for folder in folders for one in sorted(folder.glob(f"{TEMPORARY}*"))]
+
+
+def _verdict(serving: Path, whose: Trust | None, left: str) -> ServingVerdict:
     history = read_history(serving)
     current = current_version(serving)
     numbers = version_numbers(serving)
     versions = tuple(verify_version(serving, one, history=history, whose=whose) for one in numbers)
     problems = [*history.problems, *_pointer_problems(serving, current, numbers, history)]
-    notes = [f"{one.name}: left by a crash; the next push removes it"
-             for folder in (serving, serving / PROMOTIONS)
-             for one in sorted(folder.glob(f"{TEMPORARY}*"))]  # fmt: skip
+    notes = [f"{one.name}: {left}; the next push removes it" for one in _leftovers(serving)]
     if history.torn:
         notes.append(f"{PROMOTIONS}/{HISTORY}: the last line lacks its end; the next push heals it")
-    published = {one.version for one in history.events if one.event in PUBLISHED}
+    published = {e.version for e in history.events if e.event in PUBLISHED and e.version}
     for version in sorted(published - set(numbers)):
         if not history.retired(version):
             problems.append(f"{version}: missing, and no roll-off of old versions removed it")
     for version in version_numbers(serving / PROMOTIONS):
         if version not in numbers and version not in published:
-            notes.append(f"{PROMOTIONS}/{version}: left by a crash; the next push removes it")
+            notes.append(f"{PROMOTIONS}/{version}: {left}; the next push removes it")
         elif version not in numbers:
             problems += _kept_bundle_problems(serving, version, history)
-    for version in set(numbers) - published:
-        if has_bundle(serving, version):
+    for version in numbers:
+        if version not in published and has_bundle(serving, version):
             notes.append(f"{version}: not in the history yet; the next push adds it")
+        if history.retired(version) and version != current:
+            notes.append(f"{version}: retired, and still there; the next push removes it")
     return ServingVerdict(
         versions=versions,
         problems=tuple(printable(one) for one in problems),
@@ -157,9 +195,8 @@ def verify_version(
             problems += _history_problems(serving, bundle, history)
             if not problems:
                 problems += _record_problems(serving, bundle)
-                problems += lineage_problems(folder) + decision_problems(
-                    folder, digest=bundle.digest
-                )
+                problems += lineage_problems(folder)
+                problems += decision_problems(folder, digest=bundle.digest, size=_size(bundle))
         except FailedError as error:
             problems = [str(error)]
         except _NOT_OURS as error:
@@ -222,12 +259,24 @@ def _record_problems(serving: Path, bundle: Bundle) -> list[str]:
     return []
 
 
+def _size(bundle: Bundle) -> int:
+    """Return the bytes of the model's files."""
+    own = f"{bundle.version}/"
+    return sum(
+        one["bytes"]
+        for name, one in bundle.files.items()
+        if name.startswith(own) and name.removeprefix(own) not in NOT_THE_MODEL
+    )
+
+
 def _history_problems(serving: Path, bundle: Bundle, history: History) -> list[str]:
     name = f"{PROMOTIONS}/{bundle.version}"
     problems = []
     event = history.of_version(bundle.version)
     if event is not None and event.bundle != bundle.seal:
         problems.append(f"{name}/bundle.json: not the one that the history names")
+    if event is not None and event.identity not in (None, bundle.identity):
+        problems.append(f"{name}/bundle.json: of another model than the history names")
     if event is not None and event.signature != signature_of(serving, bundle.version):
         problems.append(f"{name}/model.sig: not the signature that the history names")
     if bundle.history is not None and bundle.history not in history.seals:

@@ -4,10 +4,13 @@ import json
 import os
 import shutil
 import sys
+import tempfile
 import traceback
+from pathlib import Path
 
 from components.push import push
 from components.serving.bundle import Decision, Promotion
+from schemas.errors import FailedError
 from schemas.features import ExampleSchema
 from schemas.manifest import Manifest, ShardInfo, dataset_digest
 
@@ -113,6 +116,36 @@ def forked(action):
 
 def dying_at(step, when, action):
     """Run ``action`` in a process that ends at its n-th file operation, before or after it."""
+    return faulty_at(step, when, action, lambda: os._exit(9))
+
+
+def raising_at(step, when, action, error):
+    """Run ``action`` in a process in which its n-th file operation raises, before or after it.
+
+    Returns:
+        9 where ``action`` raises ``error`` or a FailedError by that, else its exit status; and
+        whether there was such an operation.
+    """
+    seen = Path(tempfile.mkdtemp()) / "seen"
+
+    def fault():
+        with open(seen, "w"):
+            raise error
+
+    def guarded():
+        try:
+            action()
+        except (type(error), FailedError):
+            os._exit(9)
+
+    code = faulty_at(step, when, guarded, fault)
+    found = seen.exists()
+    shutil.rmtree(seen.parent)
+    return code, found
+
+
+def faulty_at(step, when, action, fault):
+    """Run ``action`` in a process that calls ``fault`` at the n-th file operation."""
 
     def run():
         count = 0
@@ -122,13 +155,13 @@ def dying_at(step, when, action):
                 nonlocal count
                 count += 1
                 if count == step and when == "before":
-                    os._exit(9)
+                    fault()
                 mine = count
                 try:
                     return function(*args, **kwargs)
                 finally:
                     if mine == step:
-                        os._exit(9)
+                        fault()
 
             return call
 

@@ -1,5 +1,6 @@
 """Killed at every step, two at once, a full disk, a read-only one: the old state or the new."""
 
+import errno
 import json
 import os
 import resource
@@ -14,10 +15,18 @@ from components.push import live_model
 from components.serving.history import read_history
 from components.serving.rollback import rollback
 from components.serving.show import events_of
-from components.serving.store import record_refusal
+from components.serving.store import record_refusal, version_numbers
 from components.serving.verify import verify_serving
 from schemas.errors import FailedError
-from tests.serving.support import dying_at, everything, forked, promotion, push_text, write_model
+from tests.serving.support import (
+    dying_at,
+    everything,
+    forked,
+    promotion,
+    push_text,
+    raising_at,
+    write_model,
+)
 
 
 @pytest.fixture
@@ -79,6 +88,83 @@ def test_killed_at_any_step_leaves_the_old_or_the_new_state(root, tmp_path, acti
     assert step > (3 if action == "refusal" else 25)
 
 
+def test_retention_on_a_full_disk_leaves_the_push_that_it_follows(root):
+    """There is room for the model and its line, and none for the line of the removed version."""
+    serving = root / "serving"
+    record_refusal(serving, "x" * 20_000, {})  # nothing else is as large as the history
+    history = serving / ".promotions" / "history.jsonl"
+    done = root.with_name("done")
+    shutil.copytree(root, done)
+    push_text(done, "third")
+    room = (done / "serving" / ".promotions" / "history.jsonl").stat().st_size
+
+    def limited():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
+        assert push_text(root, "third", keep=2).pushed
+
+    assert forked(limited) == 0
+    assert live_model(serving).version == 3
+    assert history.stat().st_size == room
+    assert (verify_serving(serving).ok, verify_serving(serving).notes) == (True, ())
+    assert version_numbers(serving) == [1, 2, 3]
+    assert not push_text(root, "third", keep=2).pushed
+    assert version_numbers(serving) == [2, 3]
+    assert verify_serving(serving).ok
+
+
+@pytest.mark.parametrize("action", ["push", pytest.param("rollback", marks=pytest.mark.full)])
+def test_a_disk_that_refuses_any_one_step_is_an_error_or_no_matter(root, tmp_path, action):
+    """What fails leaves the old state; what goes on pushes, and the next push tidies up."""
+    before, old = everything(root / "serving"), live_model(root / "serving").digest
+    step, outcomes, found = 0, set(), True
+    while found:
+        step += 1
+        copy = tmp_path / str(step)
+        shutil.copytree(root, copy)
+        full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        code, found = raising_at(step, "before", lambda copy=copy: act(action, copy), full)
+        serving = copy / "serving"
+        outcomes.add(code)
+        assert verify_serving(serving).ok, step
+        if code == 9:
+            assert everything(serving) == before, step
+        else:
+            assert (code, live_model(serving).intact) == (0, True), step
+            assert live_model(serving).digest != old, step
+        push_text(copy, "fourth", keep=2)
+        verdict = verify_serving(serving)
+        assert (verdict.ok, verdict.notes) == (True, ()), step
+        shutil.rmtree(copy)
+    assert outcomes == {0, 9}
+    assert step > 25
+
+
+@pytest.mark.parametrize("when", ["after", pytest.param("before", marks=pytest.mark.full)])
+@pytest.mark.parametrize("action", ["push", pytest.param("rollback", marks=pytest.mark.full)])
+def test_an_interrupt_at_any_step_leaves_the_old_or_the_new_state(root, tmp_path, action, when):
+    step, seen, found = 0, set(), True
+    while found:
+        step += 1
+        copy = tmp_path / str(step)
+        shutil.copytree(root, copy)
+        code, found = raising_at(
+            step, when, lambda copy=copy: act(action, copy), KeyboardInterrupt()
+        )
+        assert code == (9 if found else 0), step
+        serving = copy / "serving"
+        assert live_model(serving) is not None, (step, "CURRENT names a version that is gone")
+        assert live_model(serving).intact
+        seen.add(live_model(serving).version)
+        assert verify_serving(serving).ok, (step, verify_serving(serving))
+        push_text(copy, "fourth", keep=2)
+        verdict = verify_serving(serving)
+        assert (verdict.ok, verdict.notes) == (True, ()), step
+        shutil.rmtree(copy)
+    assert seen == {2, 3}
+    assert step > 25
+
+
 def listed(serving):
     """Return the names of all files; only the history holds what happened on the way."""
     return sorted(everything(serving))
@@ -111,7 +197,7 @@ def test_kill_minus_nine_of_the_command(root):
         path = root / "serving" / ".promotions" / "history.jsonl"
         size = path.stat().st_size
         while path.stat().st_size < size + 1000 * (turn + 1):
-            pass
+            assert child.poll() is None, "it ended by itself"
         child.send_signal(signal.SIGKILL)
         child.wait()
         child.stdout.close()

@@ -9,6 +9,7 @@ from components.push import live_model
 from components.serving.bundle import read_bundle
 from components.serving.history import read_history
 from components.serving.rollback import rollback
+from components.serving.seals import one_line, sealed
 from components.serving.verify import verify_serving
 from components.tree import tree_digest
 from schemas.errors import GateRefusal, InputError
@@ -49,7 +50,7 @@ def test_a_second_roll_back_goes_further_and_never_to_the_bad_one(serving):
     assert rollback(serving, reason="third is slow").origin == 2
     assert rollback(serving, reason="second is slow too").origin == 1
     assert text_of(serving) == "first"
-    with pytest.raises(InputError, match="there is no version before 1 to go back to"):
+    with pytest.raises(InputError, match="no version before 5 that .* --to; .*: 1, 2, 3, 4$"):
         rollback(serving, reason="and first")
     assert rollback(serving, reason="it was the network", to=3).version == 6
     assert text_of(serving) == "third"
@@ -181,3 +182,65 @@ def test_bad_usage(run, arguments, message):
     status, out, err = run(*arguments)
     assert (status, out) == (2, "")
     assert message in err
+
+
+def versions(serving):
+    return {
+        int(one.name): (one / "saved_model.pb").read_text()
+        for one in serving.iterdir()
+        if one.name.isdecimal()
+    }
+
+
+def test_retention_keeps_what_a_roll_back_goes_to_and_not_what_was_rolled_back(serving):
+    rollback(serving, reason="third is slow")  # 4: second
+    assert not push_text(serving.parent, "second", keep=1).pushed
+    assert versions(serving) == {1: "first", 4: "second"}
+    assert rollback(serving, reason="second is slow too").origin == 1
+
+
+def test_retention_keeps_no_second_copy_of_the_live_model_instead(serving):
+    rollback(serving, reason="x", to=1)  # 4: first
+    push_text(serving.parent, "first", keep=2)
+    assert versions(serving) == {2: "second", 3: "third", 4: "first"}
+
+
+def test_a_roll_back_never_goes_by_itself_to_a_model_that_was_taken_away(serving):
+    rollback(serving, reason="third is slow")  # 4: second
+    push_text(serving.parent, "fifth")
+    assert rollback(serving, reason="fifth too").origin == 4
+    assert rollback(serving, reason="second at last").origin == 1, "not 3, which came before 4"
+    assert text_of(serving) == "first"
+
+
+def test_one_that_somebody_went_past_is_better_than_none(serving):
+    rollback(serving, reason="third is slow", to=1)
+    assert rollback(serving, reason="first is no better").origin == 2
+    with pytest.raises(InputError, match="no version before 5 that"):
+        rollback(serving, reason="nothing helps")
+
+
+def test_what_was_rolled_back_is_known_when_nothing_of_it_is_left(serving):
+    rollback(serving, reason="p95 doubled")
+    for text in ("fourth", "fifth", "sixth"):
+        push_text(serving.parent, text, keep=1)
+    assert set(versions(serving)) == {6, 7}
+    bundle = serving / ".promotions" / "3" / "bundle.json"
+    bundle.write_text(bundle.read_text()[:-5])
+    with pytest.raises(GateRefusal, match=r"was version 3 until .* \(p95 doubled\)"):
+        push_text(serving.parent, "third")
+
+
+def test_a_history_of_an_older_program_leaves_identities_to_the_bundles(serving):
+    rollback(serving, reason="p95 doubled")
+    path = serving / ".promotions" / "history.jsonl"
+    previous, lines = None, []
+    for line in path.read_text().splitlines():
+        value = {**json.loads(line), "previous": previous}
+        del value["identity"]
+        lines.append(one_line(sealed(value)))
+        previous = sealed(value)["sha256"]
+    path.write_text("".join(lines))
+    with pytest.raises(GateRefusal, match="was version 3 until"):
+        push_text(serving.parent, "third")
+    assert rollback(serving, reason="second too").origin == 1
