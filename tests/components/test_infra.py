@@ -228,15 +228,29 @@ def test_a_process_that_is_killed(images, tmp_path, monkeypatch):
         asked(images, "tflite")
 
 
+SECRETS = (
+    "BEAM_REFINERY_SIGNING_PASSWORD", "SIGSTORE_ID_TOKEN", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE",
+    "GOOGLE_APPLICATION_CREDENTIALS", "ACTIONS_ID_TOKEN_REQUEST_TOKEN", "HF_TOKEN", "KAGGLE_KEY",
+    "PGPASSWORD", "DATABASE_URL", "REFRESH_WEBHOOK", "SSH_AUTH_SOCK", "http_proxy",
+    "TF_VAR_db_pass", "TF_TOKEN_app_example_org", "LD_SECRET", "PATHS",
+)  # fmt: skip
+
+
 def test_secrets_stay_here(images, tmp_path, monkeypatch):
-    monkeypatch.setenv("BEAM_REFINERY_SIGNING_PASSWORD", "swordfish")
+    for name in SECRETS:
+        monkeypatch.setenv(name, "swordfish")
+    kept = {"TF_ENABLE_ONEDNN_OPTS": "0", "LC_ALL": "C", "XLA_FLAGS": "", "PYTHONHASHSEED": "7"}
+    for name, value in kept.items():
+        monkeypatch.setenv(name, value)
     program = (
         "import os, sys\n"
-        "sys.stderr.write(f'{[one for one in os.environ if one.startswith(\"BEAM\")]}\\n')\n"
+        "named = {one for one, value in os.environ.items() if 'swordfish' in value}\n"
+        f"lost = [one for one in {sorted(kept)} if one not in os.environ]\n"
+        "sys.stderr.write(f'{sorted(named)} {lost}\\n')\n"
         "sys.stderr.write('\\n\\x1b \\n')\nsys.stderr.flush()\nos._exit(7)\n"
     )
     starts_with(tmp_path, monkeypatch, program)
-    with pytest.raises(GateRefusal, match=r"it ended with status 7: \[\]$"):
+    with pytest.raises(GateRefusal, match=r"it ended with status 7: \[\] \[\]$"):
         asked(images, "tflite")
 
 

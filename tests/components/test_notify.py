@@ -7,8 +7,11 @@ import os
 import select
 import signal
 import stat
+import subprocess
 import sys
+import tempfile
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +20,7 @@ from schemas.errors import InputError
 from schemas.notify import Notify
 from schemas.validation import validated
 
+PROJECT = Path(__file__).parents[2]
 REPORT = {
     "recipe": "digits",
     "profile": "full",
@@ -154,6 +158,49 @@ def test_a_command_that_is_not_there(tmp_path):
     plain.chmod(stat.S_IRWXU)
     plain.write_bytes(b"\0nothing of the kind")
     assert told(settings).endswith("plain cannot be started: Exec format error")
+
+
+def test_what_the_system_refuses_is_a_line_and_no_error():
+    """In a process of its own: no file may be written, no descriptor opened, no thread started."""
+    program = (
+        "import resource, sys\n"
+        "from components.notify import notify\n"
+        "from schemas.notify import Notify\n"
+        "settings = Notify(command=('true',), on=('failed',))\n"
+        "kind = getattr(resource, sys.argv[1])\n"
+        "before = resource.getrlimit(kind)\n"
+        "resource.setrlimit(kind, (int(sys.argv[2]), before[1]))\n"
+        "print(notify(settings, status='failed', report={'error': 'the disk is full'}))\n"
+    )
+    for limit, value, said in [
+        ("RLIMIT_FSIZE", 0, "notify: not sent: File too large"),
+        ("RLIMIT_NOFILE", 3, "notify: not sent: Too many open files"),
+    ]:
+        child = subprocess.run(
+            [sys.executable, "-c", program, limit, str(value)],
+            check=True, capture_output=True, text=True, cwd=PROJECT,
+        )  # fmt: skip
+        assert child.stdout.strip() == said
+
+
+def test_a_full_disk_is_told(tmp_path, monkeypatch):
+    """The report needs no file: there may be no folder that takes one."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
+    settings = python(
+        "import sys\nopen(sys.argv[1], 'w').write(sys.stdin.read())", tmp_path / "told"
+    )
+    assert told(settings) is None
+    assert json.loads((tmp_path / "told").read_text()) == REPORT
+
+
+def test_a_command_ends_with_the_thread_that_cannot_start(tmp_path, monkeypatch):
+    def refuse(self):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    assert told(python("import signal; signal.pause()")) == "notify: not sent: RuntimeError"
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
 
 
 def test_a_command_that_takes_too_long_is_ended_with_its_children(tmp_path):
