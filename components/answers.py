@@ -19,6 +19,7 @@ from components.acceptance import (
     read_predictions,
     write_predictions,
 )
+from components.acceptance.compare import class_difference
 from components.acceptance.predictions import FILES
 from components.acceptance.rules import ROBUST, TEST
 from components.data import open_dataset, records
@@ -138,10 +139,8 @@ def live_side(
     if baseline.state != "present":
         return LiveEvidence(state=baseline.state, why=baseline.why)
     classes = question.schema.label_names
-    if baseline.classes != classes:
-        other = sorted(set(baseline.classes) ^ set(classes))
-        named = ", ".join([*other[:5], *(["…"] if len(other) > 5 else [])]) or "another order"
-        return LiveEvidence(state="incompatible", why=f"its classes differ: {named}")
+    if difference := class_difference(classes, baseline.classes):
+        return LiveEvidence(state="incompatible", why=difference)
     folder = serving / str(baseline.version)
     try:
         model = open_shipped(folder, artifact=str(baseline.artifact), schema=question.schema)

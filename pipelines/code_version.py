@@ -25,6 +25,7 @@ _GATES = (
     "components/shells.py",
     "components/shipped.py",
     "schemas/data_gates.py",
+    "schemas/figures.py",
     "schemas/gates.py",
     "schemas/infra.py",
     "schemas/numbers.py",

@@ -96,7 +96,7 @@ class AgainstLive:
     ``calibration_error``, nats for ``loss``.
 
     ``on_first_run``: nothing was ever live; ``on_missing``: what is live cannot be read or scored;
-    ``on_incompatible``: it has other classes or was scored on other examples. ``floors`` leaves
+    ``on_incompatible``: it has other classes or takes other inputs. ``floors`` leaves
     the decision to the floors, ``refuse`` refuses.
     """
 

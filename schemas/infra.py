@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from schemas.figures import LATENCY_SHARE, quantile
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +47,7 @@ class InfraReport:
         found = {
             "load_seconds": self.load_seconds,
             "latency_median_ms": times[len(times) // 2] if times else None,
-            "latency_p95_ms": times[math.ceil(0.95 * len(times)) - 1] if times else None,
+            "latency_p95_ms": quantile(times, LATENCY_SHARE) if times else None,
             "memory_bytes": self.memory_bytes,
             "process_bytes": self.process_bytes,
         }

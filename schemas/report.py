@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from schemas.figures import number
 from schemas.infra import InfraReport
 
 
@@ -123,7 +124,7 @@ class Check:
         Value and limit are written with as many digits as it takes to tell them apart.
         """
         note = f" (n={self.examples:,})" if self.examples is not None else ""
-        value, limit = _told_apart(self.value, self.limit)
+        value, limit = number(self.value, self.limit), number(self.limit, self.value)
         if self.kind == "at_least":
             verdict = "meets the least allowed" if self.passed else "is below the least allowed"
         else:
@@ -191,16 +192,18 @@ class GateDecision:
 
     @property
     def blessed(self) -> bool:
-        """Whether every check and every test passed and there is no problem."""
-        passed = [one.passed for one in self.checks] + [one.passed for one in self.findings]
-        return not self.problems and all(passed)
+        """Whether something was looked at, every check and test passed, and there is no problem."""
+        return not self.reasons
 
     @property
     def reasons(self) -> tuple[str, ...]:
         """Every threshold missed and every problem; empty exactly when blessed."""
         missed = tuple(check.describe() for check in self.checks if not check.passed)
         missed += tuple(one.reason for one in self.findings if not one.passed)
-        return missed + self.problems
+        missed += self.problems
+        if not (self.checks or self.findings or missed):
+            return (f"the {self.gate} gate looked at nothing, so nothing speaks for the model",)
+        return missed
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values, the verdict included."""
@@ -330,14 +333,3 @@ class RefreshReport:
         data["infra"] = self.infra.to_json() if self.infra else None
         data["reasons"] = list(self.reasons)
         return data
-
-
-def _told_apart(value: float, limit: float) -> tuple[str, str]:
-    digits = 4
-    while _number(value, digits) == _number(limit, digits) and value != limit and digits < 17:
-        digits += 1
-    return _number(value, digits), _number(limit, digits)
-
-
-def _number(value: float, digits: int = 4) -> str:
-    return f"{value:,}" if isinstance(value, int) else f"{value:.{digits}f}"

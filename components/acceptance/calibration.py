@@ -30,31 +30,24 @@ def calibration_error(correct: ArrayLike, confidence: ArrayLike, bins: int = BIN
 def replicated_errors(
     correct: ArrayLike,
     confidence: ArrayLike,
-    clusters: ArrayLike,
     *,
     bins: int = BINS,
     replicates: int = REPLICATES,
 ) -> Floats:
     """Return the calibration errors ``float64[replicates]`` of bootstrap samples.
 
-    The samples depend on the number of clusters alone: two models on the same examples are
+    The samples depend on the number of examples alone: two models on the same examples are
     resampled alike, so that the differences of their errors are a paired bootstrap.
 
     Args:
-        correct: ``bool[N]``.
+        correct: ``bool[N]``, one per independent example.
         confidence: ``float[N]``.
-        clusters: ``int[N]``, from 0: which independent example each row belongs to.
         bins: As in `calibration_error`.
         replicates: Number of samples.
     """
-    clusters = np.asarray(clusters)
     table = _gaps(correct, confidence, bins)
-    sums = np.zeros((int(clusters.max()) + 1, bins + 1))
-    np.add.at(sums[:, :bins], clusters, table)
-    sums[:, bins] = np.bincount(clusters)
-    drawn = [block @ sums for block in resamples(len(sums), replicates=replicates)]
-    totals = np.concatenate(drawn)
-    return np.asarray(np.abs(totals[:, :bins]).sum(axis=1) / totals[:, bins])
+    drawn = [block @ table for block in resamples(len(table), replicates=replicates)]
+    return np.asarray(np.abs(np.concatenate(drawn)).sum(axis=1) / len(table))
 
 
 def _gaps(correct: ArrayLike, confidence: ArrayLike, bins: int) -> Floats:

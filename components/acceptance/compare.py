@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from components.acceptance import wording
+from components.acceptance.betting import examples_for_mean, mean_upper_bound
 from components.acceptance.calibration import calibration_error, replicated_errors
 from components.acceptance.decisions import Decision, Outcome
 from components.acceptance.evidence import Evidence
-from components.acceptance.limits import mean_losses, shares
+from components.acceptance.limits import fewest
 from components.acceptance.paired import (
     Discordance,
     difference_lower_bound,
@@ -19,12 +22,13 @@ from components.acceptance.paired import (
     mcnemar_two_sided,
     p_value,
 )
-from components.acceptance.predictions import Predictions
+from components.acceptance.predictions import LARGEST_LOSS, Predictions
 from components.acceptance.proportions import resized
-from components.acceptance.resampling import LEAST, mean_upper_bound, upper_bound
+from components.acceptance.resampling import upper_bound
 from components.acceptance.rules import TEST, Comparison
+from schemas.figures import number
 
-_FIRST = "nothing is live yet"
+_NAMED = 5  # classes in a message
 _UNIT = {"accuracy": "accuracy", "loss": "loss", "calibration_error": "calibration error"}
 
 
@@ -36,43 +40,39 @@ def compare(rule: Comparison, evidence: Evidence, *, floors: bool) -> Decision:
         evidence: Both models' predictions, or why there are none of the live one.
         floors: Whether there are floors that a decision can be left to.
     """
-    where = "" if rule.table == TEST else f" on {rule.table}"
-    name = f"{rule.metric} against live{where}"
+    name = f"{rule.metric} against live"
     live = evidence.live
     if live.state == "itself":
         reason = f"{name}: the live model is this very model"
         return Decision(name=name, outcome="itself", threshold=rule.margin, reason=reason)
-    if live.state == "first_run":
-        return _without(
-            name, rule, rule.on_first_run, "no_live_model", "nothing is live yet", floors
-        )
-    if live.state == "missing":
-        why = f"the live model cannot be scored ({live.why or 'no reason was given'})"
-        return _without(name, rule, rule.on_missing, "no_live_model", why, floors)
-    if live.state == "incompatible":
-        why = f"the live model cannot be compared ({live.why or 'no reason was given'})"
-        return _without(name, rule, rule.on_incompatible, "incompatible", why, floors)
-    new, old = evidence.tables.get(rule.table), live.tables.get(rule.table)
+    if live.state != "present":
+        return _without(name, rule, live.state, live.why or "no reason was given", floors)
+    new, old = evidence.tables.get(TEST), live.tables.get(TEST)
     if new is None:
-        reason = f"{name}: there are no predictions named {rule.table!r}"
+        reason = f"{name}: there are no predictions named {TEST!r}"
         return Decision(name=name, outcome="not_measured", threshold=rule.margin, reason=reason)
+    # A refresh asks both models the same, and finds out before whether the live one can answer.
+    # Evidence is stored, though, and must not be believed where it was put together otherwise.
     if old is None:
-        why = f"the live model has no predictions named {rule.table!r}"
-        return _without(name, rule, rule.on_missing, "no_live_model", why, floors)
+        return _without(name, rule, "missing", f"it has no predictions named {TEST!r}", floors)
     if difference := incompatibility(new, old):
-        why = f"the live model cannot be compared ({difference})"
-        return _without(name, rule, rule.on_incompatible, "incompatible", why, floors)
-    if rule.metric == "accuracy" and new.examples == len(new.keys):
-        return _exact(name, rule, new, old)
-    return _resampled(name, rule, new, old)
+        return _without(name, rule, "incompatible", difference, floors)
+    return (_exact if rule.metric == "accuracy" else _bounded)(name, rule, new, old)
+
+
+def class_difference(ours: Sequence[str], theirs: Sequence[str]) -> str | None:
+    """Return in which classes a live model differs from the dataset's, or None."""
+    if tuple(ours) == tuple(theirs):
+        return None
+    other = sorted(set(ours) ^ set(theirs))
+    named = ", ".join([*other[:_NAMED], *(["…"] if len(other) > _NAMED else [])])
+    return f"its classes differ: {named or 'another order'}"
 
 
 def incompatibility(new: Predictions, old: Predictions) -> str | None:
     """Return in which way two tables are not answers to the same questions, or None."""
-    if new.classes != old.classes:
-        other = sorted(set(new.classes) ^ set(old.classes))
-        more = ", …" if len(other) > 5 else ""
-        return f"its classes differ: {', '.join(other[:5]) or 'another order'}{more}"
+    if difference := class_difference(new.classes, old.classes):
+        return difference
     if new.keys != old.keys or new.variants != old.variants:
         ours = set(zip(new.keys, new.variants, strict=True))
         theirs = set(zip(old.keys, old.variants, strict=True))
@@ -86,20 +86,47 @@ def incompatibility(new: Predictions, old: Predictions) -> str | None:
     return None
 
 
-def _without(
-    name: str, rule: Comparison, how: str, outcome: Outcome, why: str, floors: bool
-) -> Decision:
-    if how == "floors" and floors:
-        reason = f"{name}: {why}; the floors alone decide, as the recipe says"
-        return Decision(name=name, outcome="left_to_floors", threshold=rule.margin, reason=reason)
-    if how == "floors":
-        reason = f"{name}: {why}, and there is no floor to leave the decision to; set one"
-    elif outcome == "no_live_model" and why == _FIRST:
-        reason = f"{name}: {why}, and on_first_run: refuse; set floors for the first push"
-    else:
-        key = "on_incompatible" if outcome == "incompatible" else "on_missing"
-        reason = f"{name}: {why}; push it anew, or leave it to the floors by {key}: floors"
-    return Decision(name=name, outcome=outcome, threshold=rule.margin, reason=reason)
+@dataclass(frozen=True, kw_only=True)
+class _Lack:
+    """What holds where there is nothing to compare with, by the key of the recipe that decides."""
+
+    key: Literal["on_first_run", "on_missing", "on_incompatible"]
+    outcome: Outcome
+    said: str
+    fix: str
+
+
+_LACKS = {
+    "first_run": _Lack(
+        key="on_first_run",
+        outcome="no_live_model",
+        said="nothing is live yet",
+        fix="on_first_run: refuse is set; set floors for the first push, and on_first_run: floors",
+    ),
+    "missing": _Lack(
+        key="on_missing",
+        outcome="no_live_model",
+        said="the live model cannot be scored ({why})",
+        fix="push it anew, or leave it to the floors by on_missing: floors",
+    ),
+    "incompatible": _Lack(
+        key="on_incompatible",
+        outcome="incompatible",
+        said="the live model cannot be compared ({why})",
+        fix="push it anew, or leave it to the floors by on_incompatible: floors",
+    ),
+}
+
+
+def _without(name: str, rule: Comparison, state: str, why: str, floors: bool) -> Decision:
+    lack = _LACKS[state]
+    said = f"{name}: {lack.said.format(why=why)}"
+    outcome, fix = lack.outcome, lack.fix
+    if getattr(rule, lack.key) == "floors" and floors:
+        outcome, fix = "left_to_floors", "the floors alone decide, as the recipe says"
+    elif getattr(rule, lack.key) == "floors":
+        fix = "there is no floor to leave the decision to; set one"
+    return Decision(name=name, outcome=outcome, threshold=rule.margin, reason=f"{said}; {fix}")
 
 
 def _exact(name: str, rule: Comparison, new: Predictions, old: Predictions) -> Decision:
@@ -125,37 +152,33 @@ def _exact(name: str, rule: Comparison, new: Predictions, old: Predictions) -> D
     return _verdict(name, rule, found.difference, bound, p <= rule.alpha, beside, need, numbers)
 
 
-def _resampled(name: str, rule: Comparison, new: Predictions, old: Predictions) -> Decision:
-    """Bootstrap over examples; an improvement is the live figure minus the candidate's."""
-    n = new.examples
-    numbers: dict[str, float] = {"examples": n, "answers": len(new.keys), "alpha": rule.alpha}
-    if n < LEAST:
+def _bounded(name: str, rule: Comparison, new: Predictions, old: Predictions) -> Decision:
+    """Compare by a bound of the mean loss, or of the calibration error.
+
+    An improvement is the live figure minus the candidate's.
+    """
+    n, least = new.examples, fewest(rule.metric)
+    numbers: dict[str, float] = {"examples": n, "alpha": rule.alpha}
+    if n < least:
         return Decision(
             name=name,
             outcome="too_few",
             threshold=rule.margin,
-            reason=f"{name}: {n:,} examples give no bound: it takes at least {LEAST}",
-            numbers={**numbers, "examples_needed": LEAST},
+            reason=f"{name}: {n:,} examples give no bound: it takes at least {least}",
+            numbers={**numbers, "examples_needed": least},
         )
-    if rule.metric == "calibration_error":
-        figures = [calibration_error(one.correct, one.probability) for one in (new, old)]
-        replicated = [
-            replicated_errors(one.correct, one.probability, one.clusters) for one in (new, old)
-        ]
-        worse = figures[0] - figures[1]
-        value, bound = -worse, -upper_bound(worse, replicated[0] - replicated[1], rule.alpha)
+    if rule.metric == "loss":
+        candidate, live = float(new.losses.mean()), float(old.losses.mean())
+        worse = new.losses - old.losses
+        value, bound = -float(worse.mean()), -mean_upper_bound(worse, LARGEST_LOSS, rule.alpha)
+        need = examples_for_mean(worse, -rule.margin, LARGEST_LOSS, rule.alpha)
     else:
-        if rule.metric == "accuracy":
-            figures = [float((1 - shares(one)).mean()) for one in (new, old)]
-            differences = shares(old) - shares(new)
-        else:
-            figures = [float(mean_losses(one).mean()) for one in (new, old)]
-            differences = mean_losses(new) - mean_losses(old)
-        value, bound = -float(differences.mean()), -mean_upper_bound(differences, rule.alpha)
-    numbers |= {"candidate": figures[0], "live": figures[1]}
-    if rule.metric == "accuracy":
-        numbers |= {"candidate": 1 - figures[0], "live": 1 - figures[1]}
-    need = resized(n, value - bound, value - rule.margin, rule.alpha)
+        candidate, live = (calibration_error(one.correct, one.probability) for one in (new, old))
+        ours, theirs = (replicated_errors(one.correct, one.probability) for one in (new, old))
+        value = live - candidate
+        bound = -upper_bound(-value, ours - theirs, rule.alpha)
+        need = resized(n, value - bound, value - rule.margin, rule.alpha)
+    numbers |= {"candidate": candidate, "live": live}
     beside = f" of {n:,} examples"
     return _verdict(name, rule, value, bound, bound > rule.margin, beside, need, numbers)
 
@@ -171,17 +194,16 @@ def _verdict(
     numbers: dict[str, float],
 ) -> Decision:
     sure = wording.confidence(rule.alpha)
-    least = wording.number(bound, rule.margin, signed=True)
-    known = f"only {least} is shown" if math.isfinite(bound) else "nothing is shown"
-    size = wording.number(abs(value), abs(rule.margin))
+    least = number(bound, rule.margin, signed=True)
+    size = number(abs(value), abs(rule.margin))
     direction = f"{'worse' if value < 0 else 'better'} by {size} than the live model's"
     measured = f"{_UNIT[rule.metric]} {direction}{beside}"
-    limit = f"tolerated loss {wording.number(abs(rule.margin), abs(value))}"
+    limit = f"tolerated loss {number(abs(rule.margin), abs(value))}"
     reached, missed = f"keeps to the {limit}", f"is beyond the {limit}"
     if rule.margin == 0:
         reached, missed = "is a gain", "is no gain"
     elif rule.margin > 0:
-        limit = f"required gain {wording.number(rule.margin, value)}"
+        limit = f"required gain {number(rule.margin, value)}"
         reached, missed = f"reaches the {limit}", f"falls short of the {limit}"
     if shown:
         outcome: Outcome = "passed"
@@ -193,13 +215,14 @@ def _verdict(
         outcome = "too_few"
         numbers["examples_needed"] = need or 0
         reason = (
-            f"{measured} {reached}, but at {sure} {known}: too few examples; {wording.needed(need)}"
+            f"{measured} {reached}, but at {sure} only {least} is shown: too few examples; "
+            f"{wording.needed(need)}"
         )
     return Decision(
         name=name,
         outcome=outcome,
         value=value,
-        bound=bound if math.isfinite(bound) else None,
+        bound=bound,
         threshold=rule.margin,
         reason=reason,
         numbers=numbers,

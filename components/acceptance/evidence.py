@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from components.acceptance.predictions import Predictions
+from components.acceptance.rules import TEST
 from schemas.errors import InputError
 
 LiveState = Literal["present", "itself", "first_run", "missing", "incompatible"]
@@ -42,7 +43,8 @@ class Evidence:
     """All that `decide` looks at.
 
     Attributes:
-        tables: The candidate's predictions by name, ``test`` first of all.
+        tables: The candidate's predictions by name, ``test`` first of all: one answer per example,
+            as tests of a loss or of a comparison suppose. Forms of examples have other tables.
         costs: What the candidate costs, by name: a number, or all the measurements of a latency.
         live: The live model's predictions, or why there are none.
         files: Digest of the candidate's files (`components.tree`) whose costs these are; tables
@@ -55,6 +57,12 @@ class Evidence:
     files: str | None = None
 
     def __post_init__(self) -> None:
+        for tables in (self.tables, self.live.tables):
+            if (table := tables.get(TEST)) and table.examples != len(table.keys):
+                raise InputError(
+                    f"the table {TEST!r} must hold one answer per example, not {len(table.keys):,} "
+                    f"about {table.examples:,}; put the forms of an example into another table"
+                )
         for name, cost in self.costs.items():
             values = cost if isinstance(cost, Sequence) else [cost]
             if not all(math.isfinite(value) for value in values):

@@ -8,10 +8,11 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from components.acceptance import wording
+from components.acceptance.betting import examples_for_mean, mean_upper_bound
 from components.acceptance.calibration import calibration_error, replicated_errors
 from components.acceptance.decisions import Decision, Outcome
 from components.acceptance.evidence import Evidence
-from components.acceptance.predictions import CLASS, Predictions
+from components.acceptance.predictions import CLASS, LARGEST_LOSS, Predictions
 from components.acceptance.proportions import (
     lower_bound,
     measurements_for_quantile,
@@ -19,11 +20,10 @@ from components.acceptance.proportions import (
     resized,
     trials_for_floor,
 )
-from components.acceptance.resampling import LEAST, mean_upper_bound, upper_bound
+from components.acceptance.resampling import LEAST, upper_bound
 from components.acceptance.rules import COSTS, TEST, Ceiling, Floor
 from schemas.errors import unknown_name
-
-_QUANTILE = 0.95
+from schemas.figures import LATENCY_SHARE, number, quantile
 
 
 def hold_floor(rule: Floor, evidence: Evidence) -> Iterator[Decision]:
@@ -58,32 +58,34 @@ def hold_ceiling(rule: Ceiling, evidence: Evidence) -> Decision:
     """Return the decision of a ceiling."""
     if rule.metric in COSTS:
         return _cost_ceiling(rule, evidence.costs.get(rule.metric))
-    table = evidence.tables.get(rule.table)
+    name, table = rule.metric, evidence.tables.get(TEST)
     if table is None:
-        return _unmeasured(rule.metric, rule.threshold, rule.table, list(evidence.tables))
-    name = rule.metric if rule.table == TEST else f"{rule.metric} on {rule.table}"
-    n = table.examples
-    if n < LEAST:
+        return _unmeasured(name, rule.threshold, TEST, list(evidence.tables))
+    n, least = table.examples, fewest(rule.metric)
+    if n < least:
         return Decision(
             name=name,
             outcome="too_few",
             threshold=rule.threshold,
-            reason=f"{name} of {n:,} examples has no bound: it takes at least {LEAST}",
-            numbers={"examples": n, "examples_needed": LEAST},
+            reason=f"{name} of {n:,} examples has no bound: it takes at least {least}",
+            numbers={"examples": n, "examples_needed": least},
         )
     value, bound = _figure(rule.metric, table, rule.alpha)
     outcome: Outcome
     numbers: dict[str, float] = {"examples": n, "alpha": rule.alpha}
     sure = wording.confidence(rule.alpha)
-    measured = f"{name} {wording.number(value, rule.threshold)} of {n:,} examples"
-    most = wording.number(bound, rule.threshold)
-    limit = wording.number(rule.threshold, value)
+    measured = f"{name} {number(value, rule.threshold)} of {n:,} examples"
+    most = number(bound, rule.threshold)
+    limit = number(rule.threshold, value)
     if bound <= rule.threshold:
         outcome, reason = "passed", f"{measured}: at most {most} with {sure}, ceiling {limit}"
     elif value > rule.threshold:
         outcome, reason = "failed", f"{measured} is above the ceiling {limit}"
     else:
-        need = resized(n, bound - value, rule.threshold - value, rule.alpha)
+        if name == "loss":
+            need = examples_for_mean(table.losses, rule.threshold, LARGEST_LOSS, rule.alpha)
+        else:
+            need = resized(n, bound - value, rule.threshold - value, rule.alpha)
         numbers["examples_needed"] = need or 0
         outcome = "too_few"
         reason = (
@@ -94,11 +96,16 @@ def hold_ceiling(rule: Ceiling, evidence: Evidence) -> Decision:
         name=name,
         outcome=outcome,
         value=value,
-        bound=bound if math.isfinite(bound) else None,
+        bound=bound,
         threshold=rule.threshold,
         reason=reason,
         numbers=numbers,
     )
+
+
+def fewest(metric: str) -> int:
+    """Return how few examples a bound of that figure can be given for."""
+    return LEAST if metric == "calibration_error" else 1
 
 
 def shares(table: Predictions) -> np.ndarray:
@@ -130,8 +137,8 @@ def _floor(name: str, rule: Floor, table: Predictions) -> Decision:
     value, bound = right / n, lower_bound(right, n, rule.alpha)
     outcome: Outcome
     sure = wording.confidence(rule.alpha)
-    measured = f"{name} {wording.number(value, rule.threshold)} of {n:,} examples"
-    least, limit = wording.number(bound, rule.threshold), wording.number(rule.threshold, value)
+    measured = f"{name} {number(value, rule.threshold)} of {n:,} examples"
+    least, limit = number(bound, rule.threshold), number(rule.threshold, value)
     if bound >= rule.threshold:
         outcome, reason = "passed", f"{measured}: at least {least} with {sure}, floor {limit}"
     elif value < rule.threshold:
@@ -147,7 +154,7 @@ def _floor(name: str, rule: Floor, table: Predictions) -> Decision:
         name=name,
         outcome=outcome,
         value=value,
-        bound=bound if math.isfinite(bound) else None,
+        bound=bound,
         threshold=rule.threshold,
         reason=reason,
         numbers=numbers,
@@ -168,33 +175,38 @@ def _cost_ceiling(rule: Ceiling, cost: float | Sequence[float] | None) -> Decisi
             outcome="not_measured",
             threshold=rule.threshold,
             reason=f"{name} was not measured, so it cannot be held against its ceiling "
-            f"{wording.number(rule.threshold)}",
+            f"{number(rule.threshold)}",
         )
     outcome: Outcome
     numbers: dict[str, float] = {}
     if isinstance(cost, Sequence):
         numbers = {"measurements": len(cost), "alpha": rule.alpha}
-        value = float(np.quantile(np.array(cost), _QUANTILE, method="inverted_cdf"))
-        bound = quantile_upper_bound(cost, _QUANTILE, rule.alpha)
+        value = quantile(cost, LATENCY_SHARE)
+        bound = quantile_upper_bound(cost, LATENCY_SHARE, rule.alpha)
         beside = f" of {len(cost):,} measurements"
-        known = f": at most {wording.number(bound)} with {wording.confidence(rule.alpha)},"
+        known = f": at most {number(bound, rule.threshold)} with {wording.confidence(rule.alpha)},"
     else:
         value = bound = float(cost)
         beside, known = "", " keeps to its"
-    limit = wording.number(rule.threshold, value)
-    measured = f"{name} {wording.number(value, rule.threshold)}{beside}"
+    limit = number(rule.threshold, value)
+    measured = f"{name} {number(value, rule.threshold)}{beside}"
     if bound <= rule.threshold:
         outcome, reason = "passed", f"{measured}{known} ceiling {limit}"
     elif not value <= rule.threshold:
         outcome, reason = "failed", f"{measured} is above the ceiling {limit}"
     else:
-        least = measurements_for_quantile(_QUANTILE, rule.alpha)
-        numbers["measurements_needed"] = need = max(least, 2 * len(cost))
         outcome = "too_few"
-        reason = (
-            f"{measured} keeps to the ceiling {limit}, but up to {wording.number(bound)} is "
-            f"possible at {wording.confidence(rule.alpha)}: measure it {need:,} times"
-        )
+        reason = f"{measured} keeps to the ceiling {limit}, but "
+        if math.isfinite(bound):
+            most = number(bound, rule.threshold)
+            reason += (
+                f"up to {most} is possible at {wording.confidence(rule.alpha)}: raise the ceiling "
+                f"above {most}, measure on a quieter machine, or make the model smaller"
+            )
+        else:
+            least = measurements_for_quantile(LATENCY_SHARE, rule.alpha)
+            numbers["measurements_needed"] = least
+            reason += f"so few measurements give no bound: it takes at least {least}"
     return Decision(
         name=name,
         outcome=outcome,
@@ -210,15 +222,9 @@ def _figure(metric: str, table: Predictions, alpha: float) -> tuple[float, float
     """Return a figure of the predictions and its upper bound."""
     if metric == "calibration_error":
         value = calibration_error(table.correct, table.probability)
-        replicated = replicated_errors(table.correct, table.probability, table.clusters)
+        replicated = replicated_errors(table.correct, table.probability)
         return value, upper_bound(value, replicated, alpha)
-    losses = mean_losses(table)
-    return float(losses.mean()), mean_upper_bound(losses, alpha)
-
-
-def mean_losses(table: Predictions) -> np.ndarray:
-    """Return per example, ``float64[examples]``, the mean loss of its answers in nats."""
-    return np.bincount(table.clusters, weights=table.losses) / np.bincount(table.clusters)
+    return float(table.losses.mean()), mean_upper_bound(table.losses, LARGEST_LOSS, alpha)
 
 
 def _unmeasured(name: str, threshold: float, table: str, tables: list[str]) -> Decision:

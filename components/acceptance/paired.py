@@ -202,30 +202,6 @@ def examples_for_margin(
     return practical(number)
 
 
-def critical_gains(
-    discordant: ArrayLike, examples: int, margin: float, alpha: float
-) -> NDArray[np.int64]:
-    """Return the fewest gains that reject, ``int64[M]``, for each number of discordant examples.
-
-    A number above that of the discordant examples: none do. For planning and simulation: one
-    look-up in place of a test per sample.
-    """
-    numbers = np.asarray(discordant, np.int64)
-    # The normal approximation is off by a gain or two, so the search is short.
-    found = _least_gains(numbers, examples, margin, float(stats.norm.isf(alpha)))
-    for at, m in enumerate(numbers.tolist()):
-
-        def rejects(gains: int, m: int = m) -> bool:
-            one = Discordance(gains=gains, losses=m - gains, examples=examples)
-            return p_value(one, margin) <= alpha
-
-        while found[at] > 0 and rejects(int(found[at]) - 1):
-            found[at] -= 1
-        while found[at] <= m and not rejects(int(found[at])):
-            found[at] += 1
-    return found
-
-
 def _score(
     gains: NDArray[np.float64], losses: NDArray[np.float64], examples: float, margin: float
 ) -> NDArray[np.float64]:
@@ -253,7 +229,7 @@ def _unconditional(found: Discordance, margin: float) -> float:
     counts = np.arange(
         int(stats.binom.ppf(_TAIL / 2, n, low)), int(stats.binom.isf(_TAIL / 2, n, high)) + 1
     )
-    least = _least_gains(counts, n, margin, score(found, margin))
+    least = least_gains(counts, n, margin, score(found, margin))
 
     ways = special.gammaln(n + 1) - special.gammaln(counts + 1) - special.gammaln(n - counts + 1)
 
@@ -274,7 +250,7 @@ def _unconditional(found: Discordance, margin: float) -> float:
     return min(1.0, highest + NUISANCE + 2 * _TAIL)
 
 
-def _least_gains(
+def least_gains(
     counts: NDArray[np.int64], examples: int, margin: float, statistic: float
 ) -> NDArray[np.int64]:
     """Return, per number of discordant examples, the fewest gains of at least that statistic."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -37,6 +38,8 @@ FILES = "files"
 """Key of ``about``: digest of the files of the model that answered (`components.tree`)."""
 LEAST_PROBABILITY = 1e-7
 """A smaller probability of the label counts as this one in the loss, as in Keras."""
+LARGEST_LOSS = -math.log(LEAST_PROBABILITY)
+"""No answer can have a larger loss, in nats."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

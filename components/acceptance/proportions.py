@@ -68,10 +68,10 @@ def trials_for_floor(share: float, floor: float, alpha: float, power: float = PO
         least = least_successes(trials, floor, alpha)
         return bool(stats.binom.sf(least - 1, trials, share) >= power)
 
-    return _smallest(enough)
+    return smallest_number(enough)
 
 
-def _smallest(enough: Callable[[int], bool]) -> int | None:
+def smallest_number(enough: Callable[[int], bool]) -> int | None:
     """Return the smallest number that is enough, up to the saw teeth of exact tests, or None.
 
     ``enough`` is a function of a number that stays true once it is.

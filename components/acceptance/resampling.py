@@ -1,4 +1,4 @@
-"""Bootstrap bounds of figures that have no exact test: calibration error, mean loss.
+"""Bootstrap bounds of a figure that has no exact test: the calibration error.
 
 Random numbers are raw words of PCG64, which NumPy promises never to change, so a bound can be
 recomputed years later. The seed is fixed: a bound is a function of the predictions alone.
@@ -17,7 +17,6 @@ SEED = 5
 LEAST = 200
 """Fewest independent examples that a bootstrap bound is given for: it is an approximation."""
 _WORDS = 1 << 18  # drawn at a time
-_CLOSE = 1e-6  # a resample that spreads less, beside all values, holds equal ones but for rounding
 
 Floats = NDArray[np.float64]
 
@@ -42,43 +41,6 @@ def resamples(examples: int, *, replicates: int = REPLICATES, seed: int = SEED) 
         rowwise += np.arange(block)[:, None] * examples
         counts = np.bincount(rowwise.ravel(), minlength=block * examples)
         yield counts.reshape(block, examples).astype(np.float64)
-
-
-def mean_upper_bound(values: Floats, alpha: float, *, replicates: int = REPLICATES) -> float:
-    """Return the upper bound of a mean by the bootstrap-t, confidence ``1 - alpha``.
-
-    Efron and Tibshirani, "An Introduction to the Bootstrap" (1993), section 12.5: the distances of
-    replicated means in units of their own standard errors, so that skewness is allowed for.
-
-    Args:
-        values: ``float64[N]``, one per independent example.
-        alpha: Most probability of a bound below the truth, approximately.
-        replicates: Number of resamples.
-
-    Returns:
-        The bound; the mean itself where all values are equal; infinite below `LEAST` values.
-    """
-    return float(mean_upper_bounds(values[:, None], alpha, replicates=replicates)[0])
-
-
-def mean_upper_bounds(values: Floats, alpha: float, *, replicates: int = REPLICATES) -> Floats:
-    """Return what `mean_upper_bound` does for each column of ``float64[N, K]``."""
-    n, count = values.shape
-    if n < LEAST:
-        return np.full(count, np.inf)
-    means = values.mean(axis=0)
-    centred = values - means
-    squares = centred**2
-    spread = np.sqrt(squares.mean(axis=0))
-    both = np.concatenate([centred, squares], axis=1)
-    sums = np.concatenate([block @ both for block in resamples(n, replicates=replicates)]) / n
-    deviation = np.sqrt(np.maximum(sums[:, count:] - sums[:, :count] ** 2, 0.0))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        distances = np.where(deviation > _CLOSE * spread, sums[:, :count] / deviation, -np.inf)
-    equal = spread <= 1e-12 * np.maximum(1.0, np.abs(means))
-    with np.errstate(invalid="ignore"):
-        bounds = means - _low_quantile(distances, alpha) * spread
-    return np.where(equal, means, bounds)
 
 
 def upper_bound(estimate: float, replicated: Floats, alpha: float) -> float:

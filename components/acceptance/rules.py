@@ -54,13 +54,11 @@ class Ceiling:
         metric: One of `COSTS`, or ``calibration_error``, ``loss``.
         threshold: The most; the bound itself may equal it.
         alpha: Level of the test.
-        table: Which predictions, where it is a figure of them.
     """
 
     metric: str
     threshold: float
     alpha: float = 0.05
-    table: str = TEST
 
     def __post_init__(self) -> None:
         valid = (*COSTS, "calibration_error", "loss")
@@ -82,8 +80,7 @@ class Comparison:
         alpha: Level of the test.
         on_first_run: What holds where nothing was ever live, ``floors`` or ``refuse``.
         on_missing: What holds where the live model cannot be read or scored.
-        on_incompatible: What holds where its answers are to other examples or classes.
-        table: Which predictions.
+        on_incompatible: What holds where it takes other inputs or has other classes.
     """
 
     margin: float
@@ -92,7 +89,6 @@ class Comparison:
     on_first_run: Missing = "floors"
     on_missing: Missing = "refuse"
     on_incompatible: Missing = "refuse"
-    table: str = TEST
 
     def __post_init__(self) -> None:
         if self.metric not in (valid := ("accuracy", "loss", "calibration_error")):

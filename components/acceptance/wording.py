@@ -30,22 +30,6 @@ def needed(examples: int | None, what: str = "examples") -> str:
     return f"about {_round_up(examples):,} {what} would show it {POWER_NOTE}"
 
 
-def number(value: float, beside: float | None = None, *, signed: bool = False) -> str:
-    """Return a figure with four decimals, with more where it takes them to tell two apart.
-
-    Whole numbers are written whole.
-    """
-    if math.isinf(value):
-        return "unlimited"
-    if float(value).is_integer() and abs(value) >= 10 and _whole(beside):
-        return f"{value:+,.0f}" if signed else f"{value:,.0f}"
-    digits = 4
-    if beside is not None and math.isfinite(beside) and value != beside:
-        while f"{value:.{digits}f}" == f"{beside:.{digits}f}" and digits < 12:
-            digits += 1
-    return f"{value:+.{digits}f}" if signed else f"{value:.{digits}f}"
-
-
 def mcnemar_table(numbers: Mapping[str, float]) -> str:
     """Return McNemar's table and p-values from a decision's numbers; empty where it has none."""
     if not set(_PAIRS) <= set(numbers):
@@ -53,10 +37,6 @@ def mcnemar_table(numbers: Mapping[str, float]) -> str:
     cells = ", ".join(f"{name.replace('_', ' ')} {numbers[name]:,.0f}" for name in _PAIRS)
     sided = (numbers["mcnemar_one_sided"], numbers["mcnemar_two_sided"])
     return f"{cells}; McNemar p={sided[0]:.2g} one-sided, {sided[1]:.2g} two-sided"
-
-
-def _whole(value: float | None) -> bool:
-    return value is None or (math.isfinite(value) and float(value).is_integer())
 
 
 def _round_up(value: int) -> int:

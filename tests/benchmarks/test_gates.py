@@ -13,6 +13,7 @@ def test_quick_run_has_the_declared_figures():
     figures = figures_of(gates.FIGURES, measured.runs)
     lines = gates.table_lines(figures)
     assert any(line.startswith("| better by 0.5 points, required gain 0 |") for line in lines)
+    assert any(line.startswith("| 200 examples: sure mistakes in 0.5 % |") for line in lines)
     assert measured.seeds == {"run 1": 1}
 
 
@@ -30,8 +31,15 @@ def test_committed_rates_keep_to_alpha():
     figures = load_result("gates").figures
     alpha = figures["alpha"].total.median
     assert all(one.median <= alpha for one in figures["exact_rate"].parts.values())
-    for part, one in figures["false_promotion_rate"].parts.items():
+    rates = figures["false_promotion_rate"].parts
+    for part, one in rates.items():
         assert one.median <= alpha + 0.1, part  # 0.1: noise of drawing 100,000 comparisons
+        if "the model itself" in part:
+            assert one.max == 0, part
+    assert sum("whole tables" in part for part in rates) == 4
+    losses = figures["loss_rate"].parts
+    assert all(one.max <= alpha for one in losses.values())
+    assert any("sure mistakes" in part for part in losses)
     power = figures["power"].parts
     for points in gates.POINTS:
         medians = [power[f"{points:g} points, {size:,} examples"].median for size in gates.SIZES]

@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from benchmarks.gates import critical_gains
 from components.acceptance.paired import (
     NUISANCE,
     Discordance,
-    critical_gains,
     difference_lower_bound,
     examples_for_margin,
     mcnemar,

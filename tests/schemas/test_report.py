@@ -39,3 +39,11 @@ def test_a_decision_survives_json_and_its_verdict_is_computed_again():
         data = decision.to_json()
         assert data["blessed"] is not bool(decision.reasons)
         assert GateDecision.from_json({**data, "blessed": True}) == decision
+
+
+def test_a_gate_that_looked_at_nothing_blesses_nothing():
+    nothing = GateDecision(gate="size")
+    assert not nothing.blessed
+    assert nothing.reasons == ("the size gate looked at nothing, so nothing speaks for the model",)
+    assert GateDecision(gate="size", problems=("odd",)).reasons == ("odd",)
+    assert GateDecision(gate="size", checks=(check(0.8),)).blessed
