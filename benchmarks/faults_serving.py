@@ -30,7 +30,7 @@ from benchmarks.faults_processes import (
 )
 from components.push import push
 from components.serving.bundle import Decision, Promotion
-from components.serving.history import PUBLISHED, REFUSED
+from components.serving.history import PUBLISHED, REFUSED, history_path
 from components.serving.rollback import rollback
 from components.serving.show import events_of
 from components.serving.store import (
@@ -40,14 +40,18 @@ from components.serving.store import (
     version_numbers,
 )
 from components.serving.verify import verify_serving
-from schemas.errors import FailedError, RefineryError
+from schemas.errors import FailedError, InputError, RefineryError
 from schemas.report import Check, GateDecision
 
 SEED = 2
 CHECK = Check(measure="parts", kind="at_least", limit=1, value=1)
 KEEP = 3
 FILES, FILE_BYTES = 12, 40_000
+ABOUT = {"recipe": "faults", "text": "x" * 3600}
+"""Long enough that the line of a push takes the page that the old ``CURRENT`` gives back."""
 SPACE = 64 << 20
+PAGE = 4096
+"""Bytes that a small disk (tmpfs) hands out at a time."""
 _LOG = "acts.jsonl"
 ACTIONS = ("push", "push", "rollback", "refuse")
 
@@ -99,9 +103,7 @@ def act(root: Path, actions: list[str]) -> int:
         note(begin=action)
         if model is not None:
             push_model(root, model)
-        elif action == "rollback" and _can_go_back(serving):
-            rollback(serving, reason=text)
-        else:
+        elif action == "refuse" or not _gone_back(serving, text):
             record_refusal(serving, text, {})
             note(refused=text)
         note(end=action, live=current_version(serving))
@@ -117,7 +119,7 @@ def write_model(folder: Path, text: str) -> Path:
     return folder
 
 
-def push_model(root: Path, model: Path) -> None:
+def push_model(root: Path, model: Path, keep: int | None = KEEP) -> None:
     """Push a model with a decision and its evidence."""
     shown = root / "predictions.parquet"
     if not shown.exists():
@@ -126,8 +128,8 @@ def push_model(root: Path, model: Path) -> None:
         record=GateDecision(gate="accuracy", checks=(CHECK,)).to_json(),
         evidence={"predictions": shown},
     )
-    promotion = Promotion(about={"recipe": "faults"}, decisions=(decision,), reason="faults")
-    push(model, root / "serving", record={"recipe": "faults"}, promotion=promotion, keep=KEEP)
+    promotion = Promotion(about=ABOUT, decisions=(decision,), reason="faults")
+    push(model, root / "serving", record={"recipe": "faults"}, promotion=promotion, keep=keep)
 
 
 def moment(root: Path, random: Random, seconds: float) -> Callable[[], bool]:
@@ -193,40 +195,104 @@ def heal(row: Row, root: Path, folder: Path) -> None:
 
 
 def full_disk(folder: Path, wanted: int) -> list[Row]:
-    """Let the disk run full at many sizes while a model is pushed or rolled back to."""
+    """Let the disk run full at many sizes while a model is pushed or rolled back to.
+
+    Each push finds as many versions as stay, so that it removes the oldest. A push that has room
+    stands, also where none is left to note which version goes; that moment is sought by itself.
+    """
     if not can_mount():
         return []
     rows = [Row(fault="push, disk full"), Row(fault="roll-back, disk full")]
     place = folder / "small"
+    growth, lines = _room_of_a_push(place, folder)
+    retained = 0
+    for row in rows:
+        spread = [int(growth * (trial + 0.5) / wanted) // PAGE * PAGE for trial in range(wanted)]
+        # what a push needs is one page more at times, by the text of its times
+        for free in (*spread, *(growth + pages * PAGE for pages in range(-2, 3))):
+            with disk(place, SPACE):
+                retained += _on_a_full_disk(row, place, folder, free, lines)
+    if not retained:
+        raise FailedError("no disk ran full while a push removed an old version")
+    return rows
+
+
+def _on_a_full_disk(row: Row, place: Path, folder: Path, free: int, lines: tuple[int, int]) -> int:
+    """Push or roll back with so many bytes free; return whether only retention lacked room."""
     root = place / "root"
     serving = root / "serving"
-    for trial in range(wanted * 2):
-        row = rows[trial % 2]
-        with disk(place, SPACE):
-            _finished(fork(lambda: act(root, ["push", "push"]), folder / "said"))
-            model = write_model(root / "model", "third")
-            before, version = everything(serving), current_version(serving)
-            need = FILES * FILE_BYTES + 2 * FILE_BYTES
-            free = int(need * (trial // 2 + 0.5) / wanted) // 4096 * 4096
-            remount(place, f"size={used(place) + free}")
+    pushes = row.fault.startswith("push")
+    model = _full_serving(root, folder, lines)
+    before, version = everything(serving), current_version(serving)
+    remount(place, f"size={used(place) + free}")
 
-            def again() -> Child:
-                if row is rows[0]:  # noqa: B023 - called in this turn alone
-                    return fork(lambda: _told(lambda: push_model(root, model)), folder / "said")  # noqa: B023
-                arguments = ["rollback", str(serving), "--reason", "full"]
-                return command(arguments, folder / "said")
+    def again() -> Child:
+        if pushes:
+            return fork(lambda: _told(lambda: push_model(root, model)), folder / "said")
+        return command(["rollback", str(serving), "--reason", "full"], folder / "said")
 
-            check_failure(row, again(), statuses=(1,), says="No space left")
-            row.trials += 1
-            if everything(serving) != before or current_version(serving) != version:
-                row.lose("the old state")
-            if not verify_serving(serving).ok:
-                row.expose(f"{verify_serving(serving)}")
-            remount(place, f"size={SPACE}")
-            _finished(again())
-            if current_version(serving) != version + 1 or not verify_serving(serving).ok:
-                row.lose("with space it does not work again")
-    return rows
+    child = again()
+    done = child.wait() == 0
+    row.trials += 1
+    if not done:
+        check_failure(row, child, statuses=(1,), says="No space left")
+        if everything(serving) != before or current_version(serving) != version:
+            row.lose("the old state")
+    elif current_version(serving) != version + 1:
+        row.lose("a push that said it went well")
+    if not verify_serving(serving).ok:
+        row.expose(f"{verify_serving(serving)}")
+    kept = done and pushes and len(version_numbers(serving)) > KEEP
+    remount(place, f"size={SPACE}")
+    if pushes or not done:
+        _finished(again())
+    verdict = verify_serving(serving)
+    if current_version(serving) != version + 1 or not verdict.ok or verdict.notes:
+        row.lose(f"with space it does not work again: {verdict}")
+    if pushes and version_numbers(serving) != list(range(version + 2 - KEEP, version + 2)):
+        row.lose(f"with space the versions that stay are {version_numbers(serving)}")
+    return int(kept)
+
+
+def _full_serving(root: Path, folder: Path, lines: tuple[int, int]) -> Path:
+    """Push as many versions as stay, and return a further model.
+
+    The history is filled up so that the line of its push ends within the last bytes of a page and
+    the line of the version that goes needs another, where ``lines`` says how long they are.
+    """
+    serving = root / "serving"
+    _finished(fork(lambda: act(root, ["push"] * KEEP), folder / "said"))
+    model = write_model(root / "model", "a further one")
+    pushed, retired = lines
+    if pushed:
+        size = history_path(serving).stat().st_size
+        record_refusal(serving, "", {})
+        line = history_path(serving).stat().st_size - size
+        text = -(size + 2 * line + pushed + retired // 2) % PAGE
+        record_refusal(serving, "x" * text, {})
+    return model
+
+
+def _room_of_a_push(place: Path, folder: Path) -> tuple[int, tuple[int, int]]:
+    """Return the bytes of disk that a push takes, and those of its line and of a removed version's.
+
+    Measured on a disk with room, without retention and then with it.
+    """
+    root = place / "root"
+    history = history_path(root / "serving")
+    with disk(place, SPACE):
+        model = _full_serving(root, folder, (0, 0))
+        start = history.stat().st_size
+        _finished(fork(lambda: _told(lambda: push_model(root, model)), folder / "said"))
+        pushed, retired, *more = history.read_bytes()[start:].splitlines(keepends=True)
+        if more:
+            raise FailedError(f"a push wrote {len(more)} lines more than its own and of retention")
+        lines = len(pushed), len(retired)
+    with disk(place, SPACE):
+        model = _full_serving(root, folder, lines)
+        start = used(place)
+        _finished(fork(lambda: _told(lambda: push_model(root, model, None)), folder / "said"))
+        return used(place) - start, lines
 
 
 def read_only(folder: Path) -> Row:
@@ -307,13 +373,13 @@ def _told(call: Callable[[], None]) -> int:
     return 0
 
 
-def _can_go_back(serving: Path) -> bool:
-    live = live_model(serving)
-    earlier = version_numbers(serving)[:-1]
-    if live is None or not earlier:
+def _gone_back(serving: Path, reason: str) -> bool:
+    """Roll back, where there is a version to go back to."""
+    try:
+        rollback(serving, reason=reason)
+    except InputError:
         return False
-    first = live.record.get("rolled_back_to", live.version)
-    return any(one < first for one in earlier)
+    return True
 
 
 def _notes(root: Path) -> Iterator[dict[str, Any]]:

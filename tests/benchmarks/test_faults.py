@@ -172,3 +172,11 @@ def test_a_disk_runs_full_and_is_enlarged(tmp_path):
         assert faults_processes.used(place) >= 2 << 20
     assert not list(place.iterdir())
     assert files.sizes(str(place)) == {}
+
+
+def test_a_disk_that_is_full_while_an_old_version_is_removed_fails_no_push(tmp_path):
+    if not faults_processes.can_mount():
+        pytest.skip("it takes the right to mount")
+    rows = faults_serving.full_disk(tmp_path, 1)
+    assert [(row.trials, row.found) for row in rows] == [(6, []), (6, [])]
+    assert all("No space left" in row.message for row in rows)

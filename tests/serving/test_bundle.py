@@ -7,14 +7,24 @@ import shutil
 import numpy as np
 import pytest
 
-from components.acceptance import Evidence, Floor, Predictions, decide, write_evidence
+from components.acceptance import (
+    Ceiling,
+    Evidence,
+    Floor,
+    Predictions,
+    decide,
+    read_evidence,
+    write_evidence,
+)
+from components.artifact import folder_bytes
 from components.push import live_model, push
 from components.serving.bundle import Decision, read_bundle
 from components.serving.card import card_markdown, model_card
-from components.serving.decisions import judged
+from components.serving.decisions import INFRA_REPORT, judged
 from components.serving.history import read_history
-from components.serving.seals import indented, sealed
+from components.serving.seals import indented, one_line, sealed
 from components.serving.verify import verify_serving
+from components.tree import tree_digest
 from schemas.canonical import sha256
 from schemas.errors import FailedError
 from schemas.infra import InfraReport
@@ -302,6 +312,111 @@ def test_evidence_about_another_model_is_named(tmp_path):
     assert [one.split(": ", 1)[1] for one in found] == [
         "its evidence is about another model than the one that was pushed"
     ]
+
+
+def weighed(folder, files, size, **costs):
+    """Return the decision of the size gate about files of that digest, weighed as ``size``."""
+    rules = (Ceiling(metric="bytes", threshold=1000),)
+    evidence = Evidence(tables={}, costs={"bytes": size, **costs}, files=files)
+    write_evidence(folder, rules, evidence, decide(rules, evidence))
+    infra = InfraReport(golden_difference=0, requests=9, load_seconds=1.5, latency_ms=(1.0, 2.0))
+    (folder / INFRA_REPORT).write_text(json.dumps(infra.to_json()))
+    return judged("size", folder)
+
+
+def test_files_that_nobody_weighed_are_not_pushed(tmp_path):
+    model = write_model(tmp_path / "model-first", "first")
+    size = folder_bytes(model)
+    right = weighed(tmp_path / "right", tree_digest(model), size)
+    assert right.record["measured"]["latency_p95_ms"] == 2.0
+    push_text(tmp_path, "first", promotion=promotion(tmp_path / "shown", decisions=(right,)))
+    assert lines(tmp_path / "serving") == (True, [])
+    other = weighed(tmp_path / "other", "d" * 64, size)
+    with pytest.raises(FailedError, match="'size' judged other files than those in"):
+        push_text(tmp_path, "second", promotion=promotion(tmp_path / "shown", decisions=(other,)))
+
+
+@pytest.mark.parametrize("files", ["own", None, "d" * 64])
+def test_evidence_that_weighed_something_else_is_named(tmp_path, files):
+    model = write_model(tmp_path / "model-first", "first")
+    digest, size = tree_digest(model), folder_bytes(model)
+    found = weighed(tmp_path / "found", digest if files == "own" else files, 10)
+    record = {key: one for key, one in found.record.items() if key != "files"}
+    forged = Decision(record=record, evidence=found.evidence)
+    push_text(tmp_path, "first", promotion=promotion(tmp_path / "shown", decisions=(forged,)))
+    ok, problems = lines(tmp_path / "serving")
+    assert not ok
+    said = [one.split(": ", 1)[1] for one in problems]
+    assert said[-1] == f"its evidence says 10 bytes, and the version has {size}"
+    another = "its evidence is about another model than the one that was pushed"
+    assert said[:-1] == ([another] if files == "d" * 64 else [])
+
+
+def test_evidence_about_the_files_of_two_models_decides_nothing(tmp_path):
+    judged_on(tmp_path / "found", "a" * 64)
+    rules, evidence, _ = read_evidence(tmp_path / "found")
+    evidence = dataclasses.replace(evidence, costs={"bytes": 10}, files="b" * 64)
+    write_evidence(tmp_path / "found", rules, evidence, decide(rules, evidence))
+    with pytest.raises(FailedError, match="about the files of several models"):
+        judged("acceptance", tmp_path / "found")
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("decisions", 0, "value"), 0.99),
+        (("decisions", 0, "bound"), 0.99),
+        (("decisions", 0, "threshold"), 0.99),
+        (("decisions", 0, "reason"), "it is the best of all"),
+        (("decisions", 0, "numbers", "alpha"), 0.01),
+        (("decisions", 0, "passed"), False),
+        (("decisions", 0, "outcome"), "itself"),
+        (("slices", 0, "accuracy"), 1.0),
+        (("slices", 0, "examples"), 10),
+        (("corruptions",), [{"name": "unseen", "examples": 1, "accuracy": 1.0, "bound": 0.1}]),
+        (("measured",), {"latency_p95_ms": 0.1}),
+        (("files",), "d" * 64),
+        (("winner",), True),
+    ],
+)
+def test_whatever_a_decision_says_must_follow_from_its_evidence(tmp_path, accepted, place, value):
+    record = json.loads(json.dumps(judged("acceptance", accepted).record))
+    inner = record
+    for name in place[:-1]:
+        inner = inner[name]
+    assert inner.get(place[-1]) != value
+    inner[place[-1]] = value
+    forged = Decision(record=record, evidence={"predictions": accepted})
+    shown = promotion(tmp_path / "shown", decisions=(forged,))
+    if place == ("files",):  # which a push compares
+        with pytest.raises(FailedError, match="judged other files"):
+            push_text(tmp_path, "first", promotion=shown)
+        return
+    push_text(tmp_path, "first", promotion=shown)
+    ok, found = lines(tmp_path / "serving")
+    assert not ok
+    assert found == [
+        ".promotions/1/decisions/01-acceptance.json: does not follow from its evidence: "
+        f"{place[0]} differs"
+    ]
+
+
+def test_last_digits_of_numbers_are_no_lie(tmp_path, accepted):
+    record = json.loads(json.dumps(judged("acceptance", accepted).record))
+    record["slices"][0]["bound"] *= 1 + 1e-9
+    close = Decision(record=record, evidence={"predictions": accepted})
+    push_text(tmp_path, "first", promotion=promotion(tmp_path / "shown", decisions=(close,)))
+    assert lines(tmp_path / "serving") == (True, [])
+
+
+def test_a_history_that_names_another_model_is_named(serving):
+    path = serving / ".promotions" / "history.jsonl"
+    first, second = path.read_text().splitlines(keepends=True)
+    path.write_text(first + one_line(sealed({**json.loads(second), "identity": "another"})))
+    assert lines(serving) == (
+        False,
+        [".promotions/2/bundle.json: of another model than the history names"],
+    )
 
 
 @pytest.mark.parametrize(

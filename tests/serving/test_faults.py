@@ -157,7 +157,7 @@ def test_an_interrupt_at_any_step_leaves_the_old_or_the_new_state(root, tmp_path
         assert live_model(serving).intact
         seen.add(live_model(serving).version)
         assert verify_serving(serving).ok, (step, verify_serving(serving))
-        push_text(copy, "fourth", keep=2)
+        record_refusal(serving, "too slow", {})
         verdict = verify_serving(serving)
         assert (verdict.ok, verdict.notes) == (True, ()), step
         shutil.rmtree(copy)

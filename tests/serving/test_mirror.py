@@ -96,6 +96,22 @@ def test_what_happens_here_happens_there(root, remote, tmp_path):
     assert not mirror_to(serving, remote).changed
 
 
+def test_what_retention_removed_is_no_version_that_was_copied(root, remote):
+    for text in ("third", "fourth"):
+        push_text(root, text, keep=2)
+    bundle = root / "serving" / ".promotions" / "1" / "card.md"
+    bundle.write_text(bundle.read_text() + "?")
+    done = mirror_to(root / "serving", remote)
+    assert (done.copied, done.bundles) == ((3, 4), (2,))
+    assert result_lines(done)[:-1] == [
+        f"note: the bundle of version 1 is damaged here: not copied, and left at {remote.url} as "
+        "it is",
+        "copied version 3",
+        "copied version 4",
+        "copied the bundles alone of versions that are removed here: 2",
+    ]
+
+
 def test_files_of_a_version_come_in_an_order_that_never_shows_half_of_one(root, remote):
     watched = Watched(remote)
     mirror_to(root / "serving", watched)
