@@ -1,7 +1,8 @@
 """Faults while a model is refreshed: kills, full and read-only disks, two at once, bad metadata.
 
 ``python -m benchmarks.faults_refresh [--quick]`` prints its rows as JSON. Two refreshes of small
-networks are told apart by a learning rate: the first is live, the second is cut off.
+networks are told apart by a learning rate: the first is live, the second is cut off. A third is the
+second again, before gates that refuse it.
 """
 
 from __future__ import annotations
@@ -32,12 +33,19 @@ from benchmarks.faults_processes import (
     used,
 )
 from benchmarks.faults_scene import SECOND, STARTED, Scene, ended, finished, load, prepared
-from benchmarks.faults_serving import everything
+from benchmarks.faults_serving import events_of, everything, refusals
+from components.serving.history import REFUSED as EVENT
 from components.serving.store import current_version, live_model
 from components.serving.verify import verify_serving
+from schemas.errors import EXIT_REFUSED
 
 SEED = 3
 SPACE = 512 << 20
+REFUSED = {
+    "data": "--set=refresh.data.min_examples=100000",
+    "accuracy": "--set=refresh.gates.floors.accuracy=0.999",
+}
+"""What makes a gate refuse the second model."""
 _UNFINISHED = "select count(*) from Execution where last_known_state in (1, 2)"
 
 
@@ -48,9 +56,10 @@ def measure(folder: Path, random: Random, quick: bool) -> list[Row]:
     load()
     scene = prepared(folder)
     rows = [
-        kills("refresh killed, last nodes", scene, "late", random, 40),
+        kills("refresh killed, last nodes", scene, "late", random, 32),
         kills("refresh killed", scene, "first", random, 12),
         kills("refresh killed, start-up too", scene, "first", random, 3, start=program),
+        refusals_killed(scene, random, 24),
         two_refreshes(scene, random, 4),
         damaged_metadata(scene, random),
     ]
@@ -108,6 +117,37 @@ def moment(scene: Scene, child: Child, begin: str, random: Random) -> Callable[[
     ])  # fmt: skip
 
 
+def refusals_killed(scene: Scene, random: Random, wanted: int) -> Row:
+    """Kill a refresh that a gate refuses, mostly while that is written down, and let it end."""
+    row = Row(fault="refused refresh killed")
+    while row.kills < wanted:
+        gate = random.choice(list(REFUSED))
+        arguments = [*scene.arguments, *SECOND, REFUSED[gate]]
+        scene.restore(scene.late[-1])
+        for _ in range(random.randint(1, 3)):
+            child = command(arguments, scene.folder / "said")
+            killed = strike(child, moment_of_refusal(scene, child, gate, random))
+            check_state(row, scene)
+            if not killed:
+                break
+            row.kills += 1
+        finish_refused(row, scene, command(arguments, scene.folder / "said"))
+    return row
+
+
+def moment_of_refusal(scene: Scene, child: Child, gate: str, random: Random) -> Callable[[], bool]:
+    """Return a random moment: after the gate has begun, or as history or reports grow."""
+    reports = scene.root / "faults-smoke" / "reports"
+    known, written = refusals(scene.serving), len(list(reports.glob("*")))
+    node = {"data": "DataGate", "accuracy": "AccuracyGate"}[gate]
+    delay = random.uniform(0, scene.seconds["AccuracyGate"])  # the data gate was in the cache
+    return random.choice([
+        after(delay, since=lambda: f"] {node} " in child.text()),
+        lambda: refusals(scene.serving) > known,
+        lambda: len(list(reports.glob("*"))) > written,
+    ])  # fmt: skip
+
+
 def check_run(row: Row, scene: Scene, child: Child, done: set[str]) -> set[str]:
     """Hold a run to what earlier ones finished; return all that is finished now."""
     found = ended(child.text())
@@ -127,11 +167,20 @@ def check_state(row: Row, scene: Scene) -> None:
         row.expose(f"{verdict}")
     if trouble := metadata_trouble(scene.root / "metadata.sqlite"):
         row.lose(f"metadata: {trouble}")
-    for path in (scene.root / "faults-smoke").rglob("report*/*.json"):
+    check_reports(row, scene.root / "faults-smoke", scene.serving)
+
+
+def check_reports(row: Row, folder: Path, serving: Path) -> None:
+    """Hold the latest report and those that are kept to their form, and refusals to the history."""
+    known = {one.about.get("run") for one in events_of(serving) if one.event == EVENT}
+    for path in [*folder.glob("report.json"), *folder.glob("reports/*.json")]:
         try:
-            json.loads(path.read_text("utf-8"))
+            found = json.loads(path.read_text("utf-8"))
         except ValueError:
             row.expose(f"{path} is not whole")
+            continue
+        if found["status"] == "refused" and found["run"] not in known:
+            row.lose(f"{path} reports a refusal that the history lacks")
 
 
 def finish(row: Row, scene: Scene, done: set[str]) -> None:
@@ -142,9 +191,27 @@ def finish(row: Row, scene: Scene, done: set[str]) -> None:
         return
     check_run(row, scene, child, done)
     check_state(row, scene)
+    check_end(row, scene, "second")
+
+
+def finish_refused(row: Row, scene: Scene, child: Child) -> None:
+    """Let the refusal end: it is in report and history, and the first model stays live."""
+    if child.wait() != EXIT_REFUSED:
+        row.lose(f"the next refresh is not refused: {child.text()[-1500:]}")
+        return
+    check_state(row, scene)
+    report = json.loads((scene.root / "faults-smoke" / "report.json").read_text("utf-8"))
+    last = events_of(scene.serving)[-1]
+    if (last.event, last.about.get("run")) != (EVENT, report["run"]):
+        row.lose("a refusal that was acknowledged is not the last line of the history")
+    check_end(row, scene, "first")
+
+
+def check_end(row: Row, scene: Scene, which: str) -> None:
+    """Look at what a refresh that ended undisturbed leaves: that model live, and no rest."""
     live = live_model(scene.serving)
-    if live is None or live.identity != scene.identities["second"]:
-        row.lose("what is live is not what an undisturbed refresh makes live")
+    if live is None or live.identity != scene.identities[which]:
+        row.lose("what is live is not what an undisturbed refresh leaves live")
     if verify_serving(scene.serving).notes:
         row.expose(f"left over: {verify_serving(scene.serving).notes}")
     left = [str(one) for one in scene.root.rglob(".tmp-*")]

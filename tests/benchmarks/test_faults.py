@@ -10,10 +10,16 @@ from random import Random
 import pyarrow as pa
 import pytest
 
-from benchmarks import faults, faults_dataset, faults_processes, faults_serving
+from benchmarks import (
+    faults,
+    faults_dataset,
+    faults_processes,
+    faults_refresh,
+    faults_serving,
+)
 from benchmarks.faults_processes import Row, fork, strike
 from benchmarks.result import figures_of
-from components.serving.store import current_version
+from components.serving.store import current_version, record_refusal
 from pipelines.dataset import files, store
 from schemas.errors import FailedError
 from schemas.manifest import MANIFEST
@@ -127,6 +133,26 @@ def test_a_spoilt_serving_folder_is_seen(tmp_path, spoil):
     faults_serving.check_state(row, root, *before)
     assert current_version(serving) in (1, 2)
     assert row.lost + row.half_visible >= 1
+
+
+def test_a_report_that_is_torn_or_alone_with_its_refusal_is_seen(tmp_path):
+    serving = tmp_path / "serving"
+    (tmp_path / "reports").mkdir()
+    told = {"status": "refused", "run": "2026-11-24T14:13:29"}
+    record_refusal(serving, "too few", {"run": told["run"]})
+    for path in (tmp_path / "report.json", tmp_path / "reports" / "one.json"):
+        path.write_text(json.dumps(told))
+    row = Row(fault="none")
+    faults_refresh.check_reports(row, tmp_path, serving)
+    assert row.found == []
+    (tmp_path / "report.json").write_text(json.dumps(told | {"run": "another"}))
+    (tmp_path / "reports" / "one.json").write_text(json.dumps(told | {"run": "another"}))
+    faults_refresh.check_reports(row, tmp_path, serving)
+    assert (row.lost, row.half_visible) == (2, 0)
+    (tmp_path / "report.json").write_text("{")
+    (tmp_path / "reports" / "one.json").write_text("")
+    faults_refresh.check_reports(row, tmp_path, serving)
+    assert (row.lost, row.half_visible) == (2, 2)
 
 
 def test_a_kill_ends_the_whole_group(tmp_path):

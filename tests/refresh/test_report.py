@@ -12,6 +12,7 @@ import pytest
 from tfx.types import standard_artifacts
 
 from components.acceptance import Evidence, cost_rules, decide, write_evidence
+from components.data_checks import wording
 from pipelines import code_version
 from pipelines.quiet import quiet
 from pipelines.refresh_report import NodeEvent, NodeResult, build_report, node_progress
@@ -111,6 +112,19 @@ def report(**changes):
         "nodes": (NodeRow(node="teacher", state="cached", seconds=0.1),),
     }
     return RefreshReport(**{**rows, **changes})
+
+
+def test_the_table_says_where_drift_was_not_compared(tmp_path):
+    compared = wording.earlier_datasets("present", "")
+    missing = wording.earlier_datasets("missing", "the profile is gone")
+    shown = []
+    for measure in (compared, missing):
+        check = Check(measure=measure, kind="at_least", limit=0, value=0)
+        found = report(decisions=(GateDecision(gate="data", checks=(check,)),))
+        text = render(found, path=tmp_path / "report.json")
+        assert "data     passed   1 checks" in text
+        shown.append("drift not compared: the profile is gone" in text)
+    assert shown == [False, True]
 
 
 def test_table_shows_stage_figures_gates_and_destination(tmp_path):
