@@ -7,12 +7,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from components.acceptance.predictions import FILES
 from components.data_checks.store import DECISION
 from components.data_checks.store import PROFILE as PROFILE_FILE
 from components.serving.bundle import Decision, Promotion
 from components.serving.decisions import INFRA_REPORT as INFRA_REPORT
 from components.serving.decisions import judged
 from schemas.canonical import digest
+from schemas.errors import FailedError
 
 _STAGE_REPORT = "stage.json"
 DATA, ACCURACY, SIZE = "data", "accuracy", "size"
@@ -55,7 +57,8 @@ def gather(
             their evidence).
 
     Raises:
-        FailedError: evidence was changed, or does not give its decision.
+        FailedError: evidence was changed, does not give its decision, or does not name the files
+            that were judged.
     """
     decisions = []
     if DATA in found:
@@ -65,9 +68,9 @@ def gather(
         decisions.append(Decision(record=record, evidence=kept))
     if ACCURACY in found:
         beside = {"evaluation": found["evaluation"]} if "evaluation" in found else {}
-        decisions.append(judged(ACCURACY, found[ACCURACY], beside=beside))
+        decisions.append(_about_files(judged(ACCURACY, found[ACCURACY], beside=beside)))
     if SIZE in found:
-        decisions.append(judged(SIZE, found[SIZE]))
+        decisions.append(_about_files(judged(SIZE, found[SIZE])))
     reports = [path / _STAGE_REPORT for path in stages]
     place = {name: number for number, name in enumerate(order)}
     reports.sort(key=lambda path: place[json.loads(path.read_text("utf-8"))["name"]])
@@ -78,3 +81,13 @@ def gather(
         decisions=decisions,
         reason="passed every gate",
     )
+
+
+def _about_files(decision: Decision) -> Decision:
+    """Return a decision that names the files it was made on: `components.push` compares them."""
+    if FILES not in decision.record:
+        raise FailedError(
+            f"the evidence of the gate {decision.record['gate']!r} does not say which files it is "
+            "about: run the refresh again with the program that pushes"
+        )
+    return decision

@@ -63,7 +63,8 @@ from components.promotion import (
 from components.push import PUSHED_DIGEST, PUSHED_NOW, push
 from components.serving.baseline import Baseline
 from components.serving.signing import signing_key
-from components.tree import write_text
+from components.serving.store import NOT_THE_MODEL
+from components.tree import tree_digest, write_text
 from schemas.data_gates import DataGates
 from schemas.errors import GateRefusal
 from schemas.features import ExampleSchema
@@ -212,6 +213,7 @@ def SizeGate(  # noqa: N802
     from components.stages import load_report
 
     folder = shipped_folder(model.uri, artifact)
+    files = tree_digest(folder, leave_out=NOT_THE_MODEL)  # before anything is measured
     report, golden = load_report(model.uri), read_golden(Path(answers.uri))
     found = infra.measure(
         folder,
@@ -230,7 +232,7 @@ def SizeGate(  # noqa: N802
     }
     if found.memory_bytes is not None:
         costs["memory_bytes"] = found.memory_bytes
-    _decided(blessing, cost_rules(_gates(gates)), Evidence(tables={}, costs=costs))
+    _decided(blessing, cost_rules(_gates(gates)), Evidence(tables={}, costs=costs, files=files))
     write_text(Path(blessing.uri) / INFRA_REPORT, json.dumps(found.to_json(), indent=1) + "\n")
     return {"size_bytes": size}
 

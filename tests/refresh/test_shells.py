@@ -1,5 +1,6 @@
 """The TFX components, each called with artifacts in a folder."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -10,12 +11,14 @@ from tensorflow_metadata.proto.v0 import anomalies_pb2, statistics_pb2
 from tfx.types import standard_artifacts
 
 from components.acceptance import Ceiling, Evidence, Floor, decide, write_evidence
+from components.artifact import folder_bytes, shipped_folder
 from components.data_checks import FIRST_RUN, DatasetProfile, Previous
 from components.promotion import INFRA_REPORT
 from components.push import PUSHED_NOW, live_model
 from components.serving.verify import verify_serving
 from components.shells import AtomicPusherExecutor, DataGate
-from schemas.errors import GateRefusal
+from components.tree import tree_digest
+from schemas.errors import FailedError, GateRefusal
 from schemas.infra import InfraReport
 from schemas.report import GateDecision, SizeReport
 from tests.components.test_acceptance_decide import share
@@ -105,7 +108,9 @@ def test_data_gate_holds_the_settings_of_the_recipe(dataset, tmp_path):
     assert not caught.value.decision.blessed
 
 
-def push(model, tmp_path, *, accuracy=1, size=1, same_when=None, artifact_name="saved_model"):
+def push(
+    model, tmp_path, *, accuracy=1, size=1, same_when=None, artifact_name="saved_model", named=True
+):
     """Run the Pusher with those blessings and return its output artifact."""
     blessings = {}
     for key, kind, blessed in (
@@ -114,12 +119,15 @@ def push(model, tmp_path, *, accuracy=1, size=1, same_when=None, artifact_name="
     ):
         blessings[key] = [artifact(kind, tmp_path / key)]
         blessings[key][0].set_int_custom_property("blessed", blessed)
+    folder = shipped_folder(model.uri, artifact_name)
+    files = tree_digest(folder) if named else None
     rules = [Ceiling(metric="bytes", threshold=1000)]
-    found = Evidence(tables={}, costs={"bytes": 600})
+    found = Evidence(tables={}, costs={"bytes": folder_bytes(folder)}, files=files)
     write_evidence(tmp_path / "infra_blessing", rules, found, decide(rules, found))
     infra = InfraReport(golden_difference=0.0, requests=1, load_seconds=0.1, latency_ms=(0.2,))
     (tmp_path / "infra_blessing" / INFRA_REPORT).write_text(json.dumps(infra.to_json()))
-    rules, found = [Floor(threshold=0.5)], Evidence(tables={"test": share(95, 100)})
+    table = dataclasses.replace(share(95, 100), about={"files": files})
+    rules, found = [Floor(threshold=0.5)], Evidence(tables={"test": table})
     write_evidence(tmp_path / "model_blessing", rules, found, decide(rules, found))
     pushed = artifact(standard_artifacts.PushedModel, tmp_path / "pushed")
     destination = {"filesystem": {"base_directory": str(tmp_path / "serving")}}
@@ -150,6 +158,12 @@ def test_pusher_wants_both_blessings(model, tmp_path, accuracy, size):
     pushed = push(model, tmp_path, accuracy=accuracy, size=size)
     assert pushed.get_int_custom_property("pushed") == 0
     assert not (tmp_path / "serving").exists()
+
+
+def test_pusher_wants_evidence_that_names_the_files(model, tmp_path):
+    with pytest.raises(FailedError, match="'accuracy' does not say which files it is about"):
+        push(model, tmp_path, named=False)
+    assert live_model(tmp_path / "serving") is None
 
 
 def test_pusher_pushes_once(model, tmp_path):
