@@ -29,9 +29,9 @@ from schemas.errors import (
     RefineryError,
     unknown_name,
 )
+from schemas.profiles import PROFILES
 
 EXIT_INTERRUPTED = 130
-PROFILES = ("smoke", "demo", "full")
 DEFAULT_OUTPUT = "data"
 _SHOWN_KEYS = 8
 _SHOWN_TEXTS = 2

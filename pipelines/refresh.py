@@ -52,8 +52,9 @@ from schemas.errors import (
 )
 from schemas.gates import check_names
 from schemas.manifest import SPLITS, Manifest, load_manifest
+from schemas.profiles import PROFILES
 from schemas.recipe import Recipe
-from schemas.refresh import PROFILES, RefreshPlan
+from schemas.refresh import RefreshPlan
 from schemas.report import RefreshReport
 
 

@@ -22,7 +22,8 @@ from schemas.errors import InputError, printable, unknown_name
 from schemas.features import Modality
 from schemas.fitting import MODEL_FAMILIES, TEXT_FAMILIES
 from schemas.manifest import NAME
-from schemas.refresh import PROFILES, Profile, RefreshConfig
+from schemas.profiles import PROFILES
+from schemas.refresh import Profile, RefreshConfig
 from schemas.validation import validated
 from schemas.yaml_lines import MAX_DEPTH, KeyPath, load_yaml, parse_scalar
 

@@ -20,10 +20,10 @@ from schemas.gates import Gates
 from schemas.mirror import parse_mirror
 from schemas.notify import Notify
 from schemas.probes import Robustness
+from schemas.profiles import PROFILES
 from schemas.stages import ANSWERS_ONLY, STAGE_KINDS, parse_config
 from schemas.validation import validated
 
-PROFILES = ("smoke", "demo", "full")
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 Artifact = Literal["saved_model", "tflite"]

@@ -5,7 +5,8 @@ import copy
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from schemas.refresh import PROFILES, RefreshConfig
+from schemas.profiles import PROFILES
+from schemas.refresh import RefreshConfig
 from schemas.stages import config_settings, parse_config
 
 SECTION = {

@@ -127,3 +127,29 @@ def test_test_examples_that_changed_judge_nobody(root, dataset, tmp_path):
     shard.write_bytes(content)
     with pytest.raises((InputError, FailedError), match="changed since the manifest was written"):
         refresh(copy, tmp_path / "root", seed=2)
+
+
+@pytest.mark.full
+def test_a_profile_of_the_live_dataset_that_was_changed_refuses_any_other(root, dataset):
+    """Nothing is trained, and the way out is named; a refresh that takes it says what it lacks."""
+    live = live_model(serving_of(root)).version
+    path = serving_of(root) / ".promotions" / str(live) / "evidence" / "01-data" / "profile"
+    content = path.read_bytes()
+    path.write_bytes(content[:-9])
+    watch = Watch()
+    outcome = refresh(dataset, root, watch, seed=2, gates=GATES)
+    assert (outcome.status, outcome.exit_code) == ("refused", 3)
+    assert (
+        "profiles of the last accepted dataset (drift not compared: " in outcome.report.reasons[0]
+    )
+    assert watch.states["DataGate"] == "refused"
+    assert "teacher" not in watch.states
+    free = {"floors": {"accuracy": 0.05}, "ceilings": {"bytes": 10_000_000}}
+    passed = refresh(dataset, root, seed=2, gates=free, data={"on_missing": "pass"})
+    assert passed.status == "pushed", "a bundle that is damaged is written again"
+    (line,) = [one for one in passed.summary.splitlines() if "drift not compared" in one]
+    assert "is not the one that was pushed" in line
+    again = refresh(dataset, root, seed=2, gates=free)
+    assert again.status == "nothing_new"
+    assert "drift not compared" not in again.summary
+    path.write_bytes(content)
