@@ -17,6 +17,7 @@ from scipy import stats
 from benchmarks.result import Figure, Measured, Spread
 from components.acceptance import Comparison, Evidence, LiveEvidence, Predictions, decide
 from components.acceptance.betting import mean_upper_bound
+from components.acceptance.calibration import error_upper_bound
 from components.acceptance.paired import Discordance, least_gains, p_value
 from components.acceptance.predictions import LARGEST_LOSS
 from components.acceptance.rules import TEST
@@ -25,8 +26,11 @@ from schemas.gates import Metric
 FIGURES = {
     "false_promotion_rate": ("%", "comparisons that promote a model that breaks the rule"),
     "exact_rate": ("%", "its probability, the highest over rates at which models differ"),
-    "loss_rate": ("%", "models whose mean loss is the limit itself, and passes"),
-    "loss_width": ("", "how far the loss's bound lies above the mean, in normal approximations"),
+    "bound_rate": ("%", "models whose true loss or calibration error is the limit, and that pass"),
+    "bound_width": (
+        "",
+        "how far these bounds lie above what is measured, in normal approximations",
+    ),
     "alpha": ("%", "level of every test"),
     "power": ("%", "better models promoted by a required gain of 0"),
     "equal_accepted": ("%", "equal models accepted by a tolerated loss"),
@@ -41,6 +45,8 @@ DIGITS_TRAINED = 300
 LOSS_EXAMPLES = (200, 1_000, 10_000)
 SURE = (0.005, 0.02)
 
+METRICS: tuple[Metric, ...] = ("accuracy", "loss", "calibration_error")
+
 Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
@@ -50,26 +56,27 @@ def measure(*, quick: bool) -> Measured:
     comparisons, losses, tables = (1_000, 10, 3) if quick else (100_000, 400, 400)
     seeds = SEEDS[:1] if quick else SEEDS
     sizes = SIZES[:1] if quick else SIZES
+    rates = (DISCORDANT,) if quick else DISCORDANCES
     runs: dict[str, dict[str, list[float]]] = {key: {} for key in FIGURES if key != "alpha"}
     discordance = []
     for seed in seeds:
         found = [*_simulated(np.random.default_rng(seed), sizes, comparisons)]
         rows, rate = _digits(seed, comparisons, tables)
         discordance.append(rate)
-        found += [*rows, *_losses(np.random.default_rng(seed), losses)]
+        found += [*rows, *_bounds(np.random.default_rng(seed), losses)]
         for key, part, value in found:
             runs[key].setdefault(part, []).append(value)
-    for part, value in _exactly(sizes):
+    for part, value in _exactly(sizes, rates):
         runs["exact_rate"][part] = [value]
     return Measured(
         runs={**runs, "alpha": [100 * ALPHA]},
-        conditions=_conditions(comparisons, losses, tables, len(seeds), discordance),
+        conditions=_conditions(comparisons, losses, tables, len(seeds), discordance, rates),
         seeds={f"run {number}": seed for number, seed in enumerate(seeds, 1)},
     )
 
 
 def table_lines(figures: Mapping[str, Figure]) -> list[str]:
-    """Return three Markdown tables: errors of comparisons, of the loss's bound, and power."""
+    """Return three Markdown tables: errors of comparisons, errors of bounds, and power."""
     parts = {key: figure.parts or {} for key, figure in figures.items()}
     alpha = figures["alpha"].total.median if figures["alpha"].total else 100 * ALPHA
     lines = [
@@ -82,11 +89,11 @@ def table_lines(figures: Mapping[str, Figure]) -> list[str]:
         lines.append(f"{_rates(part, spread)} {exactly} |")
     lines += [
         "",
-        "| passed at a limit that is the true loss | median | min to max | width |",
+        "| passed at a limit that is the truth | median | min to max | width |",
         "|---|---:|---:|---:|",
     ]
-    for part, spread in parts["loss_rate"].items():
-        lines.append(f"{_rates(part, spread)} {parts['loss_width'][part].median:.1f} |")
+    for part, spread in parts["bound_rate"].items():
+        lines.append(f"{_rates(part, spread)} {parts['bound_width'][part].median:.1f} |")
     sizes = [size for size in SIZES if _by(POINTS[0], size) in parts["power"]]
     heads = " | ".join(f"{size:,} examples" for size in sizes)
     lines += ["", f"| promoted, median of the runs | {heads} |", "|---|" + "---:|" * len(sizes)]
@@ -172,16 +179,16 @@ def critical_gains(
     return found
 
 
-def _exactly(sizes: Sequence[int]) -> Iterator[tuple[str, float]]:
+def _exactly(sizes: Sequence[int], rates: Sequence[float]) -> Iterator[tuple[str, float]]:
     """Yield parts of the false promotion rate with their highest probability, in percent."""
     for size in sizes:
-        yield _twin(size), 100 * _highest(size, 0.0)
+        yield _twin(size), 100 * _highest(size, 0.0, rates)
         for points in POINTS:
-            yield _worse(points, size), 100 * _highest(size, -points / 100)
+            yield _worse(points, size), 100 * _highest(size, -points / 100, rates)
 
 
-def _highest(size: int, margin: float) -> float:
-    return max(_probability(size, margin, rate) for rate in DISCORDANCES if rate >= -margin)
+def _highest(size: int, margin: float, rates: Sequence[float]) -> float:
+    return max(_probability(size, margin, rate) for rate in rates if rate >= -margin)
 
 
 def _probability(size: int, margin: float, rate: float) -> float:
@@ -232,13 +239,13 @@ def _digits(seed: int, comparisons: int, tables: int) -> tuple[list[tuple[str, s
         first = random.integers(0, 2, len(test))
         one, other = (both[which, chosen] for which in (first, 1 - first))
         for name, live in (("the model itself", one), ("an equal twin", other)):
-            for metric in ("accuracy", "loss"):
+            for metric in METRICS:
                 key = (name, metric)
                 passed[key] = passed.get(key, 0) + _goes_live(
                     one, live, labels[test][chosen], metric
                 )
     for (name, metric), count in passed.items():
-        part = f"digits, whole tables: {name}, required gain 0 of {metric}"
+        part = f"digits, whole tables: {name}, required gain 0 of {metric.replace('_', ' ')}"
         rows.append(("false_promotion_rate", part, 100 * count / tables))
     return rows, rate
 
@@ -254,37 +261,53 @@ def _goes_live(candidate: Floats, live: Floats, labels: Counts, metric: Metric) 
     return decide([Comparison(margin=0.0, metric=metric, alpha=ALPHA)], evidence)[0].passed
 
 
-def _losses(random: np.random.Generator, comparisons: int) -> Iterator[tuple[str, str, float]]:
-    """Yield key, part and figure of the loss's bound, where the limit is the true mean.
+def _bounds(random: np.random.Generator, comparisons: int) -> Iterator[tuple[str, str, float]]:
+    """Yield key, part and figure of the bounds of losses and of calibration errors."""
+    for size in LOSS_EXAMPLES:
+        shape = (comparisons, size)
+        samples = [*_loss_samples(random, shape), *_calibration_samples(random, shape)]
+        for name, bounds, values, truth in samples:
+            part = f"{size:,} examples: {name}"
+            yield "bound_rate", part, 100 * float(np.mean(bounds <= truth))
+            normal = stats.norm.isf(ALPHA) * values.std() / math.sqrt(size)
+            yield "bound_width", part, float(np.median(bounds - values.mean(axis=1)) / normal)
+
+
+def _loss_samples(
+    random: np.random.Generator, shape: tuple[int, int]
+) -> Iterator[tuple[str, Floats, Floats, float]]:
+    """Yield name, bounds, losses or their differences, and the true mean.
 
     Two models are compared whose differences are small on most examples and larger on some: normal,
     with a deviation drawn from an exponential distribution; skewed where one of them alone makes
     mistakes. Or a single model is next to perfect but for a few sure mistakes, whose losses are
     exponential with a mean of 5 nats, as far as losses go: a sample may hold none.
     """
-    for size in LOSS_EXAMPLES:
-        shape = (comparisons, size)
-        for name, values, truth in _loss_samples(random, shape):
-            bounds = np.array([mean_upper_bound(one, LARGEST_LOSS, ALPHA) for one in values])
-            part = f"{size:,} examples: {name}"
-            yield "loss_rate", part, 100 * float(np.mean(bounds <= truth))
-            normal = stats.norm.isf(ALPHA) * values.std() / math.sqrt(size)
-            yield "loss_width", part, float(np.median(bounds - values.mean(axis=1)) / normal)
 
+    def bounded(values: Floats) -> Floats:
+        return np.array([mean_upper_bound(one, LARGEST_LOSS, ALPHA) for one in values])
 
-def _loss_samples(
-    random: np.random.Generator, shape: tuple[int, int]
-) -> Iterator[tuple[str, Floats, float]]:
-    """Yield name, values and their true mean."""
     scale, normal = random.exponential(0.3, shape), random.standard_normal(shape)
     for name, skew in (("symmetric", 0.0), ("skewed", 0.3)):
-        differences = scale * (normal + skew * (normal**2 - 1))
-        yield f"equal loss, {name} differences", np.minimum(differences, LARGEST_LOSS), 0.0
+        values = np.minimum(scale * (normal + skew * (normal**2 - 1)), LARGEST_LOSS)
+        yield f"equal loss, {name} differences", bounded(values), values, 0.0
     for share in SURE:
         large = np.minimum(random.exponential(5.0, shape), LARGEST_LOSS)
         values = np.where(random.random(shape) < share, large, 0.0)
         truth = share * 5.0 * (1 - math.exp(-LARGEST_LOSS / 5.0))
-        yield f"sure mistakes in {100 * share:g} %", values, truth
+        yield f"loss, sure mistakes in {100 * share:g} %", bounded(values), values, truth
+
+
+def _calibration_samples(
+    random: np.random.Generator, shape: tuple[int, int]
+) -> Iterator[tuple[str, Floats, Floats, float]]:
+    """Yield name, bounds, mistakes and the true error of models that are certain of each answer."""
+    for share in SURE:
+        wrong = random.random(shape) < share
+        sure = np.ones(shape[1])
+        bounds = np.array([error_upper_bound(~one, sure, ALPHA) for one in wrong])
+        name = f"calibration error, sure mistakes in {100 * share:g} %"
+        yield name, bounds, wrong.astype(np.float64), share
 
 
 def _twin(size: int) -> str:
@@ -300,13 +323,18 @@ def _by(points: float, size: int) -> str:
 
 
 def _conditions(
-    comparisons: int, losses: int, tables: int, runs: int, discordance: list[float]
+    comparisons: int,
+    losses: int,
+    tables: int,
+    runs: int,
+    discordance: Sequence[float],
+    rates: Sequence[float],
 ) -> dict[str, str]:
-    rates = ", ".join(f"{100 * rate:g}" for rate in DISCORDANCES)
+    differing = ", ".join(f"{100 * rate:g}" for rate in rates)
     return {
         "comparisons": (
             f"{comparisons:,} per run and row, {runs} runs; {tables:,} per run on whole tables, "
-            f"{losses:,} per run of the loss"
+            f"{losses:,} per run of a bound"
         ),
         "simulated": (
             f"one of the two models alone is right on {100 * DISCORDANT:g} % of the examples; "
@@ -320,18 +348,20 @@ def _conditions(
         ),
         "tests": (
             "exact McNemar for a required gain of 0, the exact unconditional test with Tango's "
-            "statistic for a tolerated loss; the betting bound for losses; one-sided"
+            "statistic for a tolerated loss; the betting bound for losses and calibration errors; "
+            "one-sided"
         ),
         "highest, exact": (
             "the probability over all samples, of models that differ on "
-            f"{rates} % of the examples, whichever is highest; the rest is noise of drawing"
+            f"{differing} % of the examples, whichever is highest; the rest is noise of drawing"
         ),
         "sure mistakes": (
             "the other answers have no loss; a mistake's is exponential with a mean of 5 nats, "
-            f"{LARGEST_LOSS:.1f} at most; the ceiling is the true mean"
+            f"{LARGEST_LOSS:.1f} at most; for the calibration error each answer is given with "
+            "certainty, so that the share of mistakes is the error"
         ),
         "width": (
-            "median distance of the loss's bound from the measured mean, where that of a normal "
+            "median distance of the bound from what is measured, where that of a normal "
             "approximation that knows the true spread is 1"
         ),
     }

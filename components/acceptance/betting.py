@@ -18,6 +18,7 @@ matters little which mistake comes first.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +40,7 @@ def mean_upper_bound(values: Floats, largest: float, alpha: float) -> float:
     """Return the upper bound of the mean that holds with confidence ``1 - alpha``, exactly.
 
     Args:
-        values: ``float64[N]``, one per independent example, none above ``largest``.
+        values: ``float64[N]``, one per independent example, at least one, none above ``largest``.
         largest: What no value can exceed. How small values can be does not matter.
         alpha: Most probability of a bound below the truth.
 
@@ -47,19 +48,15 @@ def mean_upper_bound(values: Floats, largest: float, alpha: float) -> float:
         The bound, from the mean of the values to ``largest``. It depends on the values and their
         order alone.
     """
-    if not len(values):
-        return largest
-    words = np.random.PCG64(SEED).random_raw(ORDERS * len(values)).reshape(ORDERS, -1)
-    ordered = values[np.argsort(words, axis=1, kind="stable")]
-    stakes = _stakes(ordered, largest, alpha)
-    low, high = float(values.mean()), largest
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        if middle >= largest or _capital(ordered, stakes, middle, largest) >= 1 / alpha:
-            high = middle
-        else:
-            low = middle
-    return high
+    ordered = values[orders(len(values))]
+    means = np.cumsum(ordered, axis=1) / np.arange(1, len(values) + 1)
+    stakes = plug_in_stakes((ordered - means) ** 2, largest, alpha)
+
+    def capitals(mean: float) -> Floats:
+        limited = limited_stakes(stakes, mean, largest)
+        return np.asarray(np.log1p(limited * (mean - ordered)).sum(axis=1))
+
+    return smallest_won(capitals, float(values.mean()), largest, alpha)
 
 
 def examples_for_mean(
@@ -71,7 +68,7 @@ def examples_for_mean(
     logarithm of the capital, a sum, is taken to be normal.
 
     Args:
-        values: As in `mean_upper_bound`, at least one.
+        values: As in `mean_upper_bound`.
         limit: What the bound has to reach.
         largest: As in `mean_upper_bound`.
         alpha: As in `mean_upper_bound`.
@@ -94,22 +91,51 @@ def examples_for_mean(
     return smallest_number(enough) if mean < limit < largest else None
 
 
-def _stakes(ordered: Floats, largest: float, alpha: float) -> Floats:
-    """Return the stakes ``float64[orders, N]`` but for the limit that `MOST_STAKED` sets."""
-    numbers = np.arange(1, ordered.shape[1] + 1)
-    means = np.cumsum(ordered, axis=1) / numbers
-    squares = np.cumsum((ordered - means) ** 2, axis=1)
-    variances = np.full(ordered.shape, _guess(largest))
-    variances[:, 1:] = ((_guess(largest) + squares) / (numbers + 1))[:, :-1]
-    return np.asarray(np.sqrt(-2 * math.log(alpha) / (ordered.shape[1] * variances)))
+def orders(examples: int) -> NDArray[np.int64]:
+    """Return the orders that examples are bet on in, ``int64[ORDERS, N]``.
+
+    Random numbers are raw words of PCG64, which NumPy promises never to change.
+    """
+    words = np.random.PCG64(SEED).random_raw(ORDERS * examples).reshape(ORDERS, examples)
+    return np.argsort(words, axis=1, kind="stable")
 
 
-def _capital(ordered: Floats, stakes: Floats, mean: float, largest: float) -> float:
-    """Return what became of 1, on average over the orders, by bets against that mean."""
-    limited = np.minimum(stakes, MOST_STAKED / (largest - mean))
-    grown = np.log1p(limited * (mean - ordered)).sum(axis=1)
-    with np.errstate(over="ignore"):
-        return float(np.exp(special.logsumexp(grown)) / len(ordered))
+def plug_in_stakes(squares: Floats, largest: float, alpha: float) -> Floats:
+    """Return a stake for every value, from those before it alone; `limited_stakes` limits them.
+
+    Args:
+        squares: ``float64[orders, N]``: what each value adds to the variance, times N.
+        largest: What no value can exceed.
+        alpha: As in `mean_upper_bound`.
+    """
+    number = squares.shape[1]
+    before = np.cumsum(squares, axis=1) - squares
+    variances = (_guess(largest) + np.maximum(before, 0.0)) / np.arange(1, number + 1)
+    return np.asarray(np.sqrt(-2 * math.log(alpha) / (number * variances)))
+
+
+def limited_stakes(stakes: Floats, mean: float, largest: float) -> Floats:
+    """Return stakes of which the largest value takes `MOST_STAKED` at most."""
+    return np.minimum(stakes, MOST_STAKED / (largest - mean))
+
+
+def smallest_won(
+    capitals: Callable[[float], Floats], low: float, largest: float, alpha: float
+) -> float:
+    """Return the smallest mean, between two, against which bets make 1 / alpha of 1.
+
+    Args:
+        capitals: Returns the logarithms of what became of 1, one per order, by bets against a mean.
+        low: Where to look from.
+        largest: Where to look to; the answer if no mean below it is won against.
+        alpha: As in `mean_upper_bound`.
+    """
+    aim, high = -math.log(alpha), largest
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        won = middle >= largest or special.logsumexp(capitals(middle)) - math.log(ORDERS) >= aim
+        low, high = (low, middle) if won else (middle, high)
+    return high
 
 
 def _guess(largest: float) -> float:

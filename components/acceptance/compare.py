@@ -10,10 +10,9 @@ import numpy as np
 
 from components.acceptance import wording
 from components.acceptance.betting import examples_for_mean, mean_upper_bound
-from components.acceptance.calibration import calibration_error, replicated_errors
+from components.acceptance.calibration import calibration_error, difference_upper_bound
 from components.acceptance.decisions import Decision, Outcome
 from components.acceptance.evidence import Evidence
-from components.acceptance.limits import fewest
 from components.acceptance.paired import (
     Discordance,
     difference_lower_bound,
@@ -24,7 +23,6 @@ from components.acceptance.paired import (
 )
 from components.acceptance.predictions import LARGEST_LOSS, Predictions
 from components.acceptance.proportions import resized
-from components.acceptance.resampling import upper_bound
 from components.acceptance.rules import TEST, Comparison
 from schemas.figures import number
 
@@ -157,15 +155,15 @@ def _bounded(name: str, rule: Comparison, new: Predictions, old: Predictions) ->
 
     An improvement is the live figure minus the candidate's.
     """
-    n, least = new.examples, fewest(rule.metric)
+    n = new.examples
     numbers: dict[str, float] = {"examples": n, "alpha": rule.alpha}
-    if n < least:
+    if not n:
         return Decision(
             name=name,
             outcome="too_few",
             threshold=rule.margin,
-            reason=f"{name}: {n:,} examples give no bound: it takes at least {least}",
-            numbers={**numbers, "examples_needed": least},
+            reason=f"{name}: there is no example",
+            numbers={**numbers, "examples_needed": 1},
         )
     if rule.metric == "loss":
         candidate, live = float(new.losses.mean()), float(old.losses.mean())
@@ -174,9 +172,10 @@ def _bounded(name: str, rule: Comparison, new: Predictions, old: Predictions) ->
         need = examples_for_mean(worse, -rule.margin, LARGEST_LOSS, rule.alpha)
     else:
         candidate, live = (calibration_error(one.correct, one.probability) for one in (new, old))
-        ours, theirs = (replicated_errors(one.correct, one.probability) for one in (new, old))
         value = live - candidate
-        bound = -upper_bound(-value, ours - theirs, rule.alpha)
+        bound = -difference_upper_bound(
+            new.correct, new.probability, old.correct, old.probability, rule.alpha
+        )
         need = resized(n, value - bound, value - rule.margin, rule.alpha)
     numbers |= {"candidate": candidate, "live": live}
     beside = f" of {n:,} examples"

@@ -9,7 +9,7 @@ import numpy as np
 
 from components.acceptance import wording
 from components.acceptance.betting import examples_for_mean, mean_upper_bound
-from components.acceptance.calibration import calibration_error, replicated_errors
+from components.acceptance.calibration import calibration_error, error_upper_bound
 from components.acceptance.decisions import Decision, Outcome
 from components.acceptance.evidence import Evidence
 from components.acceptance.predictions import CLASS, LARGEST_LOSS, Predictions
@@ -20,7 +20,6 @@ from components.acceptance.proportions import (
     resized,
     trials_for_floor,
 )
-from components.acceptance.resampling import LEAST, upper_bound
 from components.acceptance.rules import COSTS, TEST, Ceiling, Floor
 from schemas.errors import unknown_name
 from schemas.figures import LATENCY_SHARE, number, quantile
@@ -61,14 +60,13 @@ def hold_ceiling(rule: Ceiling, evidence: Evidence) -> Decision:
     name, table = rule.metric, evidence.tables.get(TEST)
     if table is None:
         return _unmeasured(name, rule.threshold, TEST, list(evidence.tables))
-    n, least = table.examples, fewest(rule.metric)
-    if n < least:
+    if not (n := table.examples):
         return Decision(
             name=name,
             outcome="too_few",
             threshold=rule.threshold,
-            reason=f"{name} of {n:,} examples has no bound: it takes at least {least}",
-            numbers={"examples": n, "examples_needed": least},
+            reason=f"{name}: there is no example",
+            numbers={"examples": 0, "examples_needed": 1},
         )
     value, bound = _figure(rule.metric, table, rule.alpha)
     outcome: Outcome
@@ -101,11 +99,6 @@ def hold_ceiling(rule: Ceiling, evidence: Evidence) -> Decision:
         reason=reason,
         numbers=numbers,
     )
-
-
-def fewest(metric: str) -> int:
-    """Return how few examples a bound of that figure can be given for."""
-    return LEAST if metric == "calibration_error" else 1
 
 
 def shares(table: Predictions) -> np.ndarray:
@@ -222,8 +215,7 @@ def _figure(metric: str, table: Predictions, alpha: float) -> tuple[float, float
     """Return a figure of the predictions and its upper bound."""
     if metric == "calibration_error":
         value = calibration_error(table.correct, table.probability)
-        replicated = replicated_errors(table.correct, table.probability)
-        return value, upper_bound(value, replicated, alpha)
+        return value, error_upper_bound(table.correct, table.probability, alpha)
     return float(table.losses.mean()), mean_upper_bound(table.losses, LARGEST_LOSS, alpha)
 
 

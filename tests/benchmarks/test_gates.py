@@ -13,7 +13,7 @@ def test_quick_run_has_the_declared_figures():
     figures = figures_of(gates.FIGURES, measured.runs)
     lines = gates.table_lines(figures)
     assert any(line.startswith("| better by 0.5 points, required gain 0 |") for line in lines)
-    assert any(line.startswith("| 200 examples: sure mistakes in 0.5 % |") for line in lines)
+    assert any(line.startswith("| 200 examples: loss, sure mistakes in 0.5 % |") for line in lines)
     assert measured.seeds == {"run 1": 1}
 
 
@@ -36,10 +36,11 @@ def test_committed_rates_keep_to_alpha():
         assert one.median <= alpha + 0.1, part  # 0.1: noise of drawing 100,000 comparisons
         if "the model itself" in part:
             assert one.max == 0, part
-    assert sum("whole tables" in part for part in rates) == 4
-    losses = figures["loss_rate"].parts
-    assert all(one.max <= alpha for one in losses.values())
-    assert any("sure mistakes" in part for part in losses)
+    assert sum("whole tables" in part for part in rates) == 2 * len(gates.METRICS)
+    bounds = figures["bound_rate"].parts
+    assert all(one.max <= alpha for one in bounds.values())
+    for figure in ("loss", "calibration error"):
+        assert any(f"{figure}, sure mistakes" in part for part in bounds)
     power = figures["power"].parts
     for points in gates.POINTS:
         medians = [power[f"{points:g} points, {size:,} examples"].median for size in gates.SIZES]

@@ -13,6 +13,7 @@ from components.acceptance.betting import (
     SEED,
     examples_for_mean,
     mean_upper_bound,
+    orders,
 )
 from components.acceptance.predictions import LARGEST_LOSS
 
@@ -63,8 +64,12 @@ def test_equal_values_are_bounded_by_what_few_of_the_largest_would_add():
         assert least < bound < 0.25 + 1.3 * (least - 0.25)
 
 
-def test_no_value_and_only_the_largest_give_the_largest():
-    assert mean_upper_bound(np.zeros(0), 2.0, ALPHA) == 2
+def test_orders_are_fixed_numbers():
+    """Raw words of PCG64: a later NumPy gives the same bounds."""
+    assert orders(5)[:2].tolist() == [[4, 3, 2, 0, 1], [2, 3, 0, 1, 4]]
+
+
+def test_only_the_largest_value_gives_the_largest():
     assert mean_upper_bound(np.full(300, 2.0), 2.0, ALPHA) == 2
 
 
@@ -105,10 +110,10 @@ def certain(random, n, share):
 def test_the_bound_of_skewed_losses_is_too_low_no_more_often_than_alpha(draw, n, share):
     random = np.random.default_rng(n)
     missed = 0
-    for _ in range(120):
+    for _ in range(80):
         losses, truth = draw(random, n, share)
         missed += mean_upper_bound(losses, LARGEST_LOSS, ALPHA) < truth
-    assert missed / 120 <= ALPHA
+    assert missed / 80 <= ALPHA
 
 
 @pytest.mark.parametrize(
@@ -133,10 +138,10 @@ def test_differences_may_be_of_both_signs():
     """How far values reach down does not matter, so a paired difference needs no other bound."""
     random = np.random.default_rng(3)
     missed = 0
-    for _ in range(120):
+    for _ in range(80):
         new, old = (certain(random, 300, 0.02)[0] for _ in range(2))
         missed += mean_upper_bound(new - old, LARGEST_LOSS, ALPHA) < 0
-    assert missed / 120 <= ALPHA
+    assert missed / 80 <= ALPHA
 
 
 def test_the_bound_adapts_to_the_spread():
