@@ -15,7 +15,7 @@ from components.acceptance.decisions import Decision, agree
 from components.acceptance.evidence import Evidence, LiveEvidence
 from components.acceptance.judge import decide
 from components.acceptance.predictions import Predictions, read_predictions, write_predictions
-from components.acceptance.rules import Rule, rule_from_json, rule_to_json
+from components.acceptance.rules import RULES_VERSION, Rule, rule_from_json, rule_to_json
 from components.tree import write_text
 from schemas.errors import FailedError, InputError
 
@@ -32,6 +32,7 @@ def write_evidence(
         InputError: a table's name is no file name (lower-case letters, digits and _).
     """
     record = {
+        "rules_version": RULES_VERSION,
         "rules": [rule_to_json(rule) for rule in rules],
         "candidate": _write_tables(folder / "candidate", evidence.tables),
         "live": _write_tables(folder / "live", evidence.live.tables),
@@ -75,6 +76,22 @@ def read_evidence(folder: Path) -> tuple[tuple[Rule, ...], Evidence, tuple[Decis
     except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise FailedError(f"{path}: no readable record of a decision ({error})") from error
     return rules, evidence, decisions
+
+
+def rules_version(folder: Path) -> int:
+    """Return by which version of the rules' tests the evidence of a folder was decided.
+
+    Raises:
+        FailedError: the record is missing or unreadable.
+    """
+    path = folder / RECORD
+    try:
+        version = json.loads(path.read_text("utf-8")).get("rules_version", 0)
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
+        raise FailedError(f"{path}: no readable record of a decision ({error})") from error
+    if type(version) is not int:
+        raise FailedError(f"{path}: rules_version is a whole number, not {version!r}")
+    return version
 
 
 def recompute(folder: Path) -> tuple[Decision, ...]:

@@ -13,7 +13,8 @@ from components.acceptance.decisions import Decision as Verdict
 from components.acceptance.decisions import accepted
 from components.acceptance.evidence import Evidence
 from components.acceptance.predictions import FILES
-from components.acceptance.records import RECORD, decided_again
+from components.acceptance.records import RECORD, decided_again, rules_version
+from components.acceptance.rules import RULES_VERSION
 from components.acceptance.summary import alpha_of, parts
 from components.serving.bundle import DECISIONS, EVIDENCE, Decision
 from components.serving.history import PROMOTIONS
@@ -115,6 +116,8 @@ def _judged_again(folder: Path, stem: str, value: dict, digest: str, size: int) 
     if not (folder / place / RECORD).is_file():
         return [f"{place}/{RECORD} is missing, which it rests on"]
     try:
+        if rules_version(folder / place) != RULES_VERSION:
+            return _as_it_says(value, digest)
         again, evidence = _record(value["gate"], folder / place)
     except RefineryError as error:
         return [str(error).replace(f"{folder}/", "")]
@@ -128,6 +131,33 @@ def _judged_again(folder: Path, stem: str, value: dict, digest: str, size: int) 
         if not _same(value[name], again.get(name)):
             problems.append(f"does not follow from its evidence: {name} differs")
     return problems
+
+
+def _as_it_says(value: Mapping[str, Any], digest: str) -> list[str]:
+    """Return what contradicts itself in a decision that this program cannot make again."""
+    problems = []
+    if not value["decisions"] or not all(one["passed"] is True for one in value["decisions"]):
+        problems.append("does not follow from what it lists")
+    if value.get(FILES, digest) != digest:
+        problems.append("its evidence is about another model than the one that was pushed")
+    return problems
+
+
+def not_decided_again(folder: Path) -> list[str]:
+    """Return a line for each decision of a bundle that another version of the rules' tests made.
+
+    Equal evidence may be decided otherwise by now, which is no damage.
+    """
+    found = []
+    for path in sorted((folder / EVIDENCE).glob(f"*/{PREDICTIONS}/{RECORD}")):
+        version = rules_version(path.parent)
+        if version != RULES_VERSION:
+            name = f"{PROMOTIONS}/{folder.name}/{DECISIONS}/{path.parent.parent.name}.json"
+            found.append(
+                f"{name}: decided by version {version} of the tests, and this program has version "
+                f"{RULES_VERSION}: not decided again"
+            )
+    return found
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -21,6 +21,7 @@ def verdict_lines(verdict: ServingVerdict) -> Iterator[str]:
         head = f"version {one.version:<4} {state:<7} {live:<4} {one.event:<11} {digest:<12}"
         yield f"{printable(head)} signature {one.signature}"
         yield from (f"  {problem}" for problem in one.problems)
+        yield from (f"  note: {note}" for note in one.notes)
     yield from verdict.problems
     yield from (f"note: {note}" for note in verdict.notes)
     if verdict.ok:

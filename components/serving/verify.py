@@ -18,7 +18,7 @@ from components.serving.bundle import (
     read_bundle,
     signature_of,
 )
-from components.serving.decisions import decision_problems
+from components.serving.decisions import decision_problems, not_decided_again
 from components.serving.history import (
     HISTORY,
     PROMOTIONS,
@@ -57,6 +57,7 @@ class VersionVerdict:
         digest: Digest of the model's files, or None.
         signature: ``valid``, ``invalid``, ``not checked`` or ``none``.
         problems: One line each; empty where the version is what was promoted.
+        notes: What could not be looked at, and why.
     """
 
     version: int
@@ -65,6 +66,7 @@ class VersionVerdict:
     digest: str | None
     signature: str
     problems: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +92,10 @@ class ServingVerdict:
         """Return plain JSON values."""
         return {
             "ok": self.ok,
-            "versions": [{**vars(one), "problems": list(one.problems)} for one in self.versions],
+            "versions": [
+                {**vars(one), "problems": list(one.problems), "notes": list(one.notes)}
+                for one in self.versions
+            ],
             "problems": list(self.problems),
             "notes": list(self.notes),
         }
@@ -186,6 +191,7 @@ def verify_version(
     folder = bundle_folder(serving, version)
     signed = signature_of(serving, version) is not None
     bundle: Bundle | None = None
+    notes: list[str] = []
     if not has_bundle(serving, version):
         problems = [f"{PROMOTIONS}/{version}: missing: nothing shows what was promoted"]
     else:
@@ -197,6 +203,7 @@ def verify_version(
                 problems += _record_problems(serving, bundle)
                 problems += lineage_problems(folder)
                 problems += decision_problems(folder, digest=bundle.digest, size=_size(bundle))
+                notes = not_decided_again(folder)
         except FailedError as error:
             problems = [str(error)]
         except _NOT_OURS as error:
@@ -216,6 +223,7 @@ def verify_version(
         digest=bundle.digest if bundle else None,
         signature=signature,
         problems=tuple(printable(one) for one in problems),
+        notes=tuple(printable(one) for one in notes),
     )
 
 

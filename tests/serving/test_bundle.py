@@ -16,6 +16,8 @@ from components.acceptance import (
     read_evidence,
     write_evidence,
 )
+from components.acceptance.records import RECORD
+from components.acceptance.rules import RULES_VERSION
 from components.artifact import folder_bytes
 from components.push import live_model, push
 from components.serving.bundle import Decision, read_bundle
@@ -23,6 +25,7 @@ from components.serving.card import card_markdown, model_card
 from components.serving.decisions import INFRA_REPORT, judged
 from components.serving.history import read_history
 from components.serving.seals import indented, one_line, sealed
+from components.serving.show import verdict_lines
 from components.serving.verify import verify_serving
 from components.tree import tree_digest
 from schemas.canonical import sha256
@@ -436,3 +439,26 @@ def test_a_bundle_that_was_sealed_around_something_else_is_named(serving, conten
     ok, found = lines(serving)
     assert not ok
     assert any(message in one for one in found)
+
+
+@pytest.mark.parametrize("passed", [True, False])
+def test_what_other_rules_decided_is_not_decided_again_and_no_damage(tmp_path, accepted, passed):
+    record = json.loads(json.dumps(judged("acceptance", accepted).record))
+    record["decisions"][0] |= {"bound": 0.91, "reason": "in other words", "passed": passed}
+    stored = json.loads((accepted / RECORD).read_text())
+    assert stored["rules_version"] == RULES_VERSION
+    del stored["rules_version"]  # as before there were versions
+    (accepted / RECORD).write_text(json.dumps(stored))
+    older = Decision(record=record, evidence={"predictions": accepted})
+    push_text(tmp_path, "first", promotion=promotion(tmp_path / "shown", decisions=(older,)))
+    verdict = verify_serving(tmp_path / "serving")
+    name = ".promotions/1/decisions/01-acceptance.json"
+    (one,) = verdict.versions
+    assert one.notes == (
+        f"{name}: decided by version 0 of the tests, and this program has version "
+        f"{RULES_VERSION}: not decided again",
+    )
+    assert f"  note: {one.notes[0]}" in list(verdict_lines(verdict))
+    assert verdict.to_json()["versions"][0]["notes"] == list(one.notes)
+    wrong = () if passed else (f"{name}: does not follow from what it lists",)
+    assert (verdict.ok, one.problems) == (passed, wrong)
