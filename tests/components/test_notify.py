@@ -187,7 +187,7 @@ def test_a_full_disk_is_told(tmp_path, monkeypatch):
     """The report needs no file: there may be no folder that takes one."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
     settings = python(
-        "import sys\nopen(sys.argv[1], 'w').write(sys.stdin.read())", tmp_path / "told"
+        "import sys\nopen(sys.argv[1], 'w').write(sys.stdin.read())", str(tmp_path / "told")
     )
     assert told(settings) is None
     assert json.loads((tmp_path / "told").read_text()) == REPORT

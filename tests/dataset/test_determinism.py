@@ -150,7 +150,8 @@ def test_interrupted_while_another_job_waits(tmp_path):
     assert second.returncode == 2
     assert f"being written by another job (process {process.pid})" in second.stderr
     assert process.returncode == 130
-    assert errors == "interrupted. Finished shards are kept; the same command resumes.\n"
+    # On a slow machine a line of progress stands before it.
+    assert errors.endswith("interrupted. Finished shards are kept; the same command resumes.\n")
     assert not (Path(output) / "manifest.json").exists()
     assert side_files(output) >= 2
     outcome = materialize(plan)
