@@ -11,7 +11,6 @@ from components.acceptance.predictions import FILES
 from components.data_checks.store import DECISION
 from components.data_checks.store import PROFILE as PROFILE_FILE
 from components.serving.bundle import Decision, Promotion
-from components.serving.decisions import INFRA_REPORT as INFRA_REPORT
 from components.serving.decisions import judged
 from schemas.canonical import digest
 from schemas.errors import FailedError

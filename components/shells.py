@@ -54,7 +54,6 @@ from components.promotion import (
     ACCURACY,
     CANDIDATE,
     DATA,
-    INFRA_REPORT,
     JUDGED_SPLIT,
     SIZE,
     gather,
@@ -62,6 +61,7 @@ from components.promotion import (
 )
 from components.push import PUSHED_DIGEST, PUSHED_NOW, push
 from components.serving.baseline import Baseline
+from components.serving.decisions import INFRA_REPORT
 from components.serving.signing import signing_key
 from components.serving.store import NOT_THE_MODEL
 from components.tree import tree_digest, write_text

@@ -12,8 +12,9 @@ from typing import Any, TextIO
 from components.acceptance import decide, read_evidence
 from components.acceptance.summary import alpha_of, parts
 from components.data_checks import read_decision
-from components.promotion import ACCURACY, DATA, INFRA_REPORT, SIZE
+from components.promotion import ACCURACY, DATA, SIZE
 from components.push import PUSHED_DIGEST, PUSHED_NOW
+from components.serving.decisions import INFRA_REPORT
 from components.tree import write_text
 from schemas.errors import GateRefusal
 from schemas.infra import InfraReport

@@ -163,8 +163,7 @@ def last_accepted(serving: Path, baseline: Baseline) -> Previous:
 def times_judged(places: Places, probes: Path) -> int:
     """Return how many candidates of this root a test split has judged: all that it was asked about.
 
-    Whether a gate decided afterwards does not matter. The answers say whom they are of; before they
-    did, blessings said so.
+    The answers say whom they are of; whether a gate decided afterwards does not matter.
 
     Args:
         places: Where the metadata lies; every recipe and profile of the root counts.
@@ -179,8 +178,7 @@ def times_judged(places: Places, probes: Path) -> int:
     store = metadata_store.MetadataStore(config)
     judged = {
         one.custom_properties[CANDIDATE].string_value
-        for kind in ("ModelEvaluation", "ModelBlessing")
-        for one in store.get_artifacts_by_type(kind)
+        for one in store.get_artifacts_by_type("ModelEvaluation")
         if one.custom_properties[JUDGED_SPLIT].string_value == split
     }
     return len(judged)

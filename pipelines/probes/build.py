@@ -15,7 +15,6 @@ import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,28 +25,25 @@ from filelock import FileLock
 
 from pipelines.augment.policy import Policy
 from pipelines.code_version import code_version
-from pipelines.dataset import files, store
+from pipelines.dataset import files
 from pipelines.dataset.images import ENCODERS
-from pipelines.dataset.lookup import decode_value
 from pipelines.dataset.records import (
     FeatureValue,
     compress,
     decode_example,
     encode_examples,
     frame,
-    read_shard,
 )
 from pipelines.probes.family import Family, seen
 from pipelines.probes.images import IMAGE_FAMILIES
 from pipelines.probes.slices import slices_of
+from pipelines.probes.source import Source, open_source
 from pipelines.probes.texts import TEXT_FAMILIES, resources
 from schemas.canonical import canonical_json, digest, sha256
-from schemas.errors import FailedError, InputError
-from schemas.features import ExampleSchema, Modality
-from schemas.manifest import Manifest, ShardInfo, load_manifest
+from schemas.errors import FailedError
+from schemas.features import Modality
 from schemas.probes import PROBES, PROBES_FORMAT, SLICES, Robustness
-from schemas.recipe import TextOptions
-from schemas.tokens import token_ids, vocabulary_ids
+from schemas.tokens import token_ids
 
 Progress = Callable[[int, int], None]
 """Told after each step: how many corrupted examples are written, and how many there will be."""
@@ -61,35 +57,6 @@ _BLOCK = 256
 _LIBRARIES = ("numpy", "opencv-python-headless", "deflate", "protobuf", "pyarrow")
 _PROJECT = Path(__file__).resolve().parents[2]
 _LOCK = ".lock"
-_REPAIR = "`verify` names all damage, `materialize` repairs it."
-
-
-@dataclass(frozen=True)
-class _Source:
-    """The originals of a test split, and how an example of it is stored."""
-
-    dataset: Path
-    schema: ExampleSchema
-    shards: tuple[ShardInfo, ...]
-    text: TextOptions
-    vocabulary: Mapping[str, int]
-
-    def records(self) -> Iterator[bytes]:
-        """Yield the serialized examples, one shard after the other.
-
-        Raises:
-            InputError: A shard is not what the manifest says.
-        """
-        for shard in self.shards:
-            path = str(self.dataset / shard.path)
-            data = _read(path)
-            if sha256(data) != shard.sha256:
-                raise InputError(f"{path}: it changed since the manifest was written. {_REPAIR}")
-            yield from read_shard(data, path)
-
-    def value(self, features: Mapping[str, list[Any]]) -> Any:
-        """Return the pixels or the text of a parsed example."""
-        return decode_value(features[self.schema.feature][0], self.schema)
 
 
 def write_probes(
@@ -119,7 +86,7 @@ def write_probes(
             is not installed.
         FailedError: The disk is full, or refuses.
     """
-    source = _open(dataset)
+    source = open_source(dataset)
     identity = _identity(source, policy, seed, robustness)
     whole = digest(identity)
     final = folder / whole[:DIGEST_DIGITS]
@@ -148,7 +115,7 @@ def check_probes(robustness: Robustness, modality: Modality) -> dict[str, str]:
 
 
 def _identity(
-    source: _Source, policy: Policy, seed: int, robustness: Robustness | None
+    source: Source, policy: Policy, seed: int, robustness: Robustness | None
 ) -> dict[str, Any]:
     """Return all that decides the content of the probes; its digest names the folder."""
     schema = source.schema
@@ -178,21 +145,6 @@ def _identity(
     }
 
 
-def _test_shards(manifest: Manifest) -> tuple[ShardInfo, ...]:
-    """Return the shards of the test split's originals, ordered by path.
-
-    Raises:
-        InputError: They hold no examples.
-    """
-    found = [one for one in manifest.shards if (one.split, one.copy) == ("test", 0)]
-    if not any(one.examples for one in found):
-        raise InputError(
-            f"the test split of {manifest.name} holds no examples, so no model can be judged on "
-            "it; materialize a recipe with a test split (splits.test, or splits.test_share)"
-        )
-    return tuple(sorted(found, key=lambda one: one.path))
-
-
 def sampled(keys: Sequence[str], count: int) -> frozenset[str]:
     """Return the ``count`` keys with the smallest hash, or all.
 
@@ -204,24 +156,6 @@ def sampled(keys: Sequence[str], count: int) -> frozenset[str]:
 def _place(key: str) -> tuple[bytes, str]:
     hashed = hashlib.blake2b(key.encode("utf-8"), digest_size=8, person=b"refinery.probe")
     return hashed.digest(), key
-
-
-def _open(dataset: Path) -> _Source:
-    manifest = load_manifest(dataset)
-    schema = manifest.schema
-    text, vocabulary = TextOptions(), {}
-    if schema.tokens:
-        text = TextOptions(**manifest.recipe["text"])
-        lines = _read(str(dataset / store.VOCABULARY)).decode("utf-8").split("\n")
-        vocabulary = vocabulary_ids(lines[:-1])
-    return _Source(dataset, schema, _test_shards(manifest), text, vocabulary)
-
-
-def _read(path: str) -> bytes:
-    try:
-        return files.read_bytes(path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}). {_REPAIR}") from error
 
 
 def _sources() -> list[str]:
@@ -250,7 +184,7 @@ def _is_whole(final: Path, whole: str) -> bool:
 
 
 def _write(
-    source: _Source,
+    source: Source,
     final: Path,
     identity: Mapping[str, Any],
     robustness: Robustness | None,
@@ -286,7 +220,7 @@ def _write(
         raise
 
 
-def _write_slices(source: _Source, path: Path) -> tuple[list[str], str]:
+def _write_slices(source: Source, path: Path) -> tuple[list[str], str]:
     """Write the slices of every example; return the keys, and a digest of the test split.
 
     That one is over key, label and pixels or text of the examples in the order of their keys: the
@@ -324,7 +258,7 @@ def _example_digest(label: Sequence[int], value: Any) -> str:
 
 
 def _write_variants(
-    source: _Source,
+    source: Source,
     draft: Path,
     chosen: frozenset[str],
     identity: Mapping[str, Any],
@@ -368,7 +302,7 @@ def _write_variants(
     return changed
 
 
-def _blocks(source: _Source, chosen: frozenset[str]) -> Iterator[list[dict[str, list[Any]]]]:
+def _blocks(source: Source, chosen: frozenset[str]) -> Iterator[list[dict[str, list[Any]]]]:
     """Yield the chosen examples, parsed; a gzipped file is one block, for it is written at once."""
     size = len(chosen) if source.schema.file_suffix.endswith(".gz") else _BLOCK
     block: list[dict[str, list[Any]]] = []
@@ -383,7 +317,7 @@ def _blocks(source: _Source, chosen: frozenset[str]) -> Iterator[list[dict[str, 
         yield block
 
 
-def _encoded(source: _Source, rows: Sequence[Mapping[str, Any]], values: Any) -> list[bytes]:
+def _encoded(source: Source, rows: Sequence[Mapping[str, Any]], values: Any) -> list[bytes]:
     """Return the examples with other values, stored as the dataset stores them."""
     schema = source.schema
     if schema.modality == "image":

@@ -13,8 +13,8 @@ from tfx.types import standard_artifacts
 from components.acceptance import Ceiling, Evidence, Floor, decide, write_evidence
 from components.artifact import folder_bytes, shipped_folder
 from components.data_checks import FIRST_RUN, DatasetProfile, Previous
-from components.promotion import INFRA_REPORT
 from components.push import PUSHED_NOW, live_model
+from components.serving.decisions import INFRA_REPORT
 from components.serving.verify import verify_serving
 from components.shells import AtomicPusherExecutor, DataGate
 from components.tree import tree_digest
