@@ -13,7 +13,7 @@ from pathlib import Path
 import beam_runner
 from pipelines.dataset.sources import tfds
 
-SECONDS = 10
+SECONDS = 30
 """Far above what any case takes (a whole small dataset takes 0.3 s), far below a hang."""
 
 MAX_LINE = 4_000

@@ -61,7 +61,7 @@ def test_refused_by_the_program_itself(tmp_path, monkeypatch, built, name):
         [sys.executable, ROOT / "beam_runner.py", *case.argv],
         capture_output=True,
         text=True,
-        timeout=12 * SECONDS,
+        timeout=4 * SECONDS,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
     )
     after = snapshot(".")
