@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
@@ -21,6 +21,7 @@ from components.serving.arguments import (
     rollback_arguments,
     trust_arguments,
 )
+from pipelines.quiet import lasting, quiet
 from schemas.errors import (
     EXIT_BAD_INPUT,
     EXIT_DONE,
@@ -59,6 +60,11 @@ class _Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status."""
+    with redirect_stdout(lasting(sys.stdout)), redirect_stderr(lasting(sys.stderr)):
+        return _main(argv)
+
+
+def _main(argv: Sequence[str] | None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         args, rest = _parser().parse_known_args(arguments)
@@ -73,14 +79,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         args.beam_flags = rest
         status = int(args.handler(args))
-        sys.stdout.flush()  # so that a closed pipe shows here
+        sys.stdout.flush()  # so that a full disk shows here
         return status
     except KeyboardInterrupt:
         print(f"interrupted. {args.when_interrupted}", file=sys.stderr)
         return EXIT_INTERRUPTED
-    except BrokenPipeError:  # the reader (`| head`) has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_DONE
     except RefineryError as error:
         if args.verbose:
             traceback.print_exc()
@@ -235,7 +238,6 @@ def _list(args: argparse.Namespace) -> int:
 
 
 def _materialize(args: argparse.Namespace) -> int:
-    from pipelines.quiet import quiet
     from schemas.recipe import load_recipe
 
     file = load_recipe(args.recipe, args.settings)
@@ -297,7 +299,6 @@ def _rollback(args: argparse.Namespace) -> int:
 
 def _mirror(args: argparse.Namespace) -> int:
     from components.serving.commands import run_mirror
-    from pipelines.quiet import quiet
 
     with quiet(verbose=args.verbose):  # clients of object stores tell of every retry
         return run_mirror(args)
@@ -365,7 +366,6 @@ def _replay(args: argparse.Namespace) -> int:
 
 def _refresh(args: argparse.Namespace) -> int:
     from components import notify
-    from pipelines.quiet import quiet
     from pipelines.refresh import run_refresh, tell_failed
     from schemas.manifest import MANIFEST, load_manifest
     from schemas.recipe import load_recipe, parse_recipe, shipped

@@ -8,6 +8,7 @@ and profile a folder (see `pipelines.refresh_store.Places`). The pipeline is tha
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import datetime
 import shlex
 import sys
@@ -215,8 +216,9 @@ def _run(
             cause=cause,
             test_uses=times_judged(places, probes),
         )
+        report, unrecorded = _recorded(report, places)
         unwritten = _written_down(report, places)
-        trouble = _trouble(report, cause, places) or unwritten
+        trouble = unrecorded or _trouble(report, cause, places) or unwritten
         mirrored: list[str] = []
         unmirrored: str | None = None
         if plan.mirror is not None and report.status in ("pushed", "nothing_new"):
@@ -224,33 +226,38 @@ def _run(
     return _Ended(report=report, trouble=trouble, mirrored=mirrored, unmirrored=unmirrored)
 
 
-def _written_down(report: RefreshReport, places: Places) -> Exception | None:
-    """Write the report, and a refusal into the history first: none is reported that is not there.
+def _recorded(report: RefreshReport, places: Places) -> tuple[RefreshReport, Exception | None]:
+    """Write a refusal into the history: one that is not there is reported as a failure.
 
     Returns:
-        The first thing that went wrong, or None.
+        The report to write, and what kept the history from being written, or None.
     """
-    trouble: Exception | None = None
-    if report.status == "refused":
-        about = {name: getattr(report, name) for name in ("recipe", "profile", "run")}
-        about["dataset_digest"] = report.dataset_digest
-        try:
-            record_refusal(places.serving, "; ".join(report.reasons), about)
-        except Exception as error:
-            trouble = error
+    if report.status != "refused":
+        return report, None
+    about = {name: getattr(report, name) for name in ("recipe", "profile", "run")}
+    about["dataset_digest"] = report.dataset_digest
+    try:
+        record_refusal(places.serving, "; ".join(report.reasons), about)
+    except Exception as error:
+        text = f"a gate refused, but the history does not say so: {error}"
+        return dataclasses.replace(report, status="failed", error=text), error
+    return report, None
+
+
+def _written_down(report: RefreshReport, places: Places) -> FailedError | None:
+    """Write the report; return what kept it from being written, or None."""
     for path in (places.report_of(report.run), places.report):
         try:
             write_report(report, path)
         except OSError as error:
             version = f" (version {report.push.version} is live)" if report.push else ""
-            text = (
+            failed = FailedError(
                 f"{path}: the report cannot be written ({error.strerror or error}); the refresh "
                 f"itself ended as {report.status.replace('_', ' ')}{version}"
             )
-            failed = FailedError(text)
             failed.__cause__ = error
-            return trouble or failed
-    return trouble
+            return failed
+    return None
 
 
 def _trouble(

@@ -177,19 +177,45 @@ def test_bad_usage(run, arguments, status, message):
     assert "Traceback" not in err
 
 
-def test_closed_pipe_is_no_error():
-    """`list sources | head -0`: the reader is gone before anything is written."""
+@pytest.fixture
+def closed_pipe():
+    """The reader is gone before anything is written."""
     reader, writer = os.pipe()
     os.close(reader)
+    yield writer
+    os.close(writer)
+
+
+def test_closed_pipe_is_no_error(closed_pipe):
     for arguments in (["list", "sources"], ["list"]):
         done = subprocess.run(
             [sys.executable, str(ROOT / "beam_runner.py"), *arguments],
-            stdout=writer,
+            stdout=closed_pipe,
             stderr=subprocess.PIPE,
             text=True,
         )
         assert (done.returncode, done.stderr) == (0, "")
-    os.close(writer)
+
+
+def test_a_closed_pipe_changes_no_status(closed_pipe, tmp_path):
+    """`verify DAMAGED | true` and `materialize ... 2>&1 | true` end as they do with a reader."""
+
+    def status(*arguments):
+        command = [sys.executable, str(ROOT / "beam_runner.py"), *arguments]
+        return subprocess.run(command, stdout=closed_pipe, stderr=closed_pipe).returncode
+
+    assert status("materialize", "digits", "--output", str(tmp_path)) == 0
+    (manifest,) = tmp_path.glob("digits/*/manifest.json")
+    assert status("verify", str(manifest.parent)) == 0
+    next(manifest.parent.glob("Split-train/*")).write_bytes(b"?")
+    assert status("verify", str(manifest.parent)) == 1
+    assert status("refresh", str(tmp_path / "none.yaml"), "--root", str(tmp_path)) == 2
+
+
+def test_a_stream_that_was_closed_at_the_start_is_no_error():
+    command = f"'{sys.executable}' '{ROOT / 'beam_runner.py'}' list recipes >&-"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_console_script_is_the_same_program():

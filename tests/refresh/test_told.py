@@ -109,7 +109,8 @@ def test_every_end_is_told_once_though_it_cannot_be_written_down(dataset, tmp_pa
         with pytest.raises(FailedError, match="history.jsonl"):
             run(at("SizeGate", lambda: history.mkdir(parents=True)))
         heard = told.once()
-        assert heard["status"] == "refused"
+        assert heard["status"] == "failed"
+        assert heard["error"].startswith("a gate refused, but the history does not say so: ")
         assert "a fresh process was to load" in heard["reasons"][0]
         assert heard == json.loads(report.read_text())
         assert heard["test_uses"] == 1, "it was answered, although no gate judged the answers"
@@ -145,10 +146,8 @@ def test_every_end_is_told_once_though_it_cannot_be_written_down(dataset, tmp_pa
     assert told.once()["status"] == outcome.status == "nothing_new"
 
 
-def test_a_refusal_is_told_though_the_history_cannot_be_written(
-    dataset, tmp_path, told, monkeypatch
-):
-    """And it is in the history before it is reported: a kill leaves one line too many."""
+def test_a_refusal_that_the_history_lacks_is_a_failure(dataset, tmp_path, told, monkeypatch):
+    """It is in the history before it is reported: a kill leaves one line too many."""
     root, gates = tmp_path / "root", {"min_examples": 5000}
     serving = root / "digits-smoke" / "serving"
     history = serving / ".promotions" / "history.jsonl"
@@ -156,7 +155,10 @@ def test_a_refusal_is_told_though_the_history_cannot_be_written(
     with pytest.raises(FailedError, match="history.jsonl"):
         refresh(dataset, root, watch, data=gates, notify=told.settings)
     heard = told.once()
-    assert heard["status"] == "refused"
+    assert heard["status"] == "failed"
+    assert heard["error"].startswith("a gate refused, but the history does not say so: ")
+    assert "history.jsonl" in heard["error"]
+    assert "5,000" in heard["reasons"][0]
     assert heard == json.loads((root / "digits-smoke" / "report.json").read_text())
     history.rmdir()
 
