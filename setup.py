@@ -13,7 +13,9 @@ LIGHT = [
     "apache-beam>=2.70,<3",
     "datasketch>=2,<3",
     "deflate>=0.8,<1",
-    "filelock>=3.16",
+    # 3.30: the first that neither follows a link nor empties a lock that another process holds, and
+    # that can be told not to fall back to locks which a crash leaves behind (schemas/locks.py).
+    "filelock>=3.30,<5",
     "google-crc32c>=1.5,<2",
     "importlib_resources>=6.4",
     "nltk>=3.9.1,<4",

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from components.data_checks import FIRST_RUN, DatasetProfile, Previous
 from components.probes import Probes
@@ -22,6 +22,7 @@ from components.tree import TEMPORARY, write_text
 from schemas.canonical import sha256
 from schemas.dataset_schema import SCHEMA_FILE
 from schemas.errors import FailedError, InputError
+from schemas.locks import held
 from schemas.manifest import Manifest
 from schemas.plain_files import read_plain
 
@@ -81,30 +82,31 @@ def only_one(root: Path) -> Iterator[None]:
     """Hold the root for one refresh; the lock goes with the process, however it ends.
 
     Raises:
-        InputError: another process holds it (the message names it), or it cannot be written.
+        InputError: another process holds it (the message names it), it cannot be written, or its
+            file system knows no locks.
     """
     path = root / _LOCK
-    lock = FileLock(path)
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        lock.acquire(blocking=False)
-    except Timeout:
-        holder = path.read_text().strip() or "unknown"
-        raise InputError(
-            f"one refresh at a time works in a root, and process {holder} works in {root}; wait "
-            "for it to end, or choose another --root."
-        ) from None
-    except OSError as error:
-        raise InputError(
-            f"the root must be a writable folder; {root}: {error.strerror}. Choose another --root."
-        ) from error
-    try:
-        path.write_text(f"{os.getpid()}\n")
-        yield
-    finally:
-        with contextlib.suppress(OSError):  # the next one writes its own
-            path.write_text("")
-        lock.release()
+    with contextlib.ExitStack() as stack:
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(held(path, wait=False))
+        except Timeout:
+            holder = path.read_text().strip() or "unknown"
+            raise InputError(
+                f"one refresh at a time works in a root, and process {holder} works in {root}; "
+                "wait for it to end, or choose another --root."
+            ) from None
+        except OSError as error:
+            raise InputError(
+                f"the root must be a writable folder; {root}: {error.strerror}. Choose another "
+                "--root."
+            ) from error
+        try:
+            path.write_text(f"{os.getpid()}\n")
+            yield
+        finally:
+            with contextlib.suppress(OSError):  # the next one writes its own
+                path.write_text("")
 
 
 def write_schema(dataset: Path, manifest: Manifest, places: Places) -> Path:

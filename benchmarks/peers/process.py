@@ -16,10 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-import filelock
-
 from benchmarks.timing import PROJECT
 from schemas.errors import FailedError, InputError
+from schemas.locks import held
 
 ENVIRONMENTS: dict[str, tuple[str, ...]] = {
     "images": (
@@ -126,7 +125,7 @@ def python_of(environment: str) -> Path:
     folder = cache / f"peers-{environment}-{identity}"
     python = folder / "bin" / "python"
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with filelock.FileLock(f"{folder}.lock"):
+    with held(Path(f"{folder}.lock")):
         if not (folder / "ready").exists():
             shutil.rmtree(folder, ignore_errors=True)
             print(f"installing {', '.join(requirements[:2])} into {folder}", file=sys.stderr)

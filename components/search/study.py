@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import keras
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from components.search.points import Point
 from components.search.space import STARTUP, Candidate, Space, draw, seed_of
 from schemas.canonical import digest
 from schemas.errors import InputError
+from schemas.locks import held
 
 if TYPE_CHECKING:
     import optuna
@@ -143,19 +144,20 @@ def open_study(folder: str | Path, identity: dict[str, Any]) -> Iterator[Study]:
         identity: All that decides the outcome of a trial, as JSON values.
 
     Raises:
-        InputError: the folder holds the study of another identity, or another process works there.
+        InputError: the folder holds the study of another identity, another process works there, or
+            its file system knows no locks.
     """
     optuna = _optuna()
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / ".lock")
-    try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        raise InputError(
-            f"{folder}: another search works on this study; wait for it, or choose another folder"
-        ) from None
-    try:
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(held(folder / ".lock", wait=False))
+        except Timeout:
+            raise InputError(
+                f"{folder}: another search works on this study; wait for it, or choose another "
+                "folder"
+            ) from None
         journal = folder / JOURNAL
         _heal(journal)
         backend = optuna.storages.journal.JournalFileBackend(str(journal))
@@ -174,8 +176,6 @@ def open_study(folder: str | Path, identity: dict[str, Any]) -> Iterator[Study]:
                 f"{_difference(known, identity)} differs. Choose another folder, or remove it."
             )
         yield Study(folder, study)
-    finally:
-        lock.release()
 
 
 def _heal(journal: Path) -> None:

@@ -21,8 +21,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 from components.serving.bundle import (
     bundle_folder,
     copy_plain,
@@ -45,6 +43,7 @@ from components.serving.history import (
 from components.serving.signing import SigningKey, sign
 from components.tree import TEMPORARY, sync, tree_digest, write_text
 from schemas.errors import FailedError
+from schemas.locks import held
 from schemas.plain_files import open_plain, read_plain
 
 CURRENT = "CURRENT"
@@ -154,9 +153,14 @@ def is_serving_folder(path: str | Path) -> bool:
 
 @contextlib.contextmanager
 def locked(serving: Path) -> Iterator[None]:
-    """Hold the serving folder; the lock goes with the process, however it ends. Others wait."""
+    """Hold the serving folder; the lock goes with the process, however it ends. Others wait.
+
+    Raises:
+        InputError: its file system knows no locks.
+        OSError: the lock file is a link, or cannot be written.
+    """
     serving.mkdir(parents=True, exist_ok=True)
-    with FileLock(serving / _LOCK):
+    with held(serving / _LOCK):
         yield
 
 

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
+from filelock import Timeout
+
 from pipelines.dataset import files, store
 from pipelines.dataset.plan import Plan
 from pipelines.dataset.progress import Progress
@@ -21,6 +23,7 @@ from pipelines.dataset.sources import keep
 from pipelines.dataset.verify import verify
 from pipelines.dataset.workers import watched
 from schemas.errors import FailedError, InputError
+from schemas.locks import held
 from schemas.manifest import MANIFEST, Manifest, parse_manifest
 
 DEFAULT_RUNNER = "FnApiRunner"
@@ -240,26 +243,22 @@ def _locked(output: str) -> Iterator[None]:
     if files.is_remote(output):
         yield
         return
-    import filelock
-
     path = Path(output) / store.LOCK
-    lock = filelock.FileLock(path)
-    try:
-        lock.acquire(blocking=False)
-        path.write_text(f"{os.getpid()}\n")
-    except filelock.Timeout as error:
-        holder = path.read_text().strip() or "unknown"
-        raise InputError(
-            f"{output} is being written by another job (process {holder}); wait for it to end, "
-            "or choose another --output."
-        ) from error
-    except OSError as error:
-        lock.release()
-        raise InputError(
-            f"cannot write in {output}: {error.strerror}. Choose another --output."
-        ) from error
-    try:
-        yield
-    finally:
-        path.write_text("")
-        lock.release()
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(held(path, wait=False))
+            path.write_text(f"{os.getpid()}\n")
+        except Timeout as error:
+            holder = path.read_text().strip() or "unknown"
+            raise InputError(
+                f"{output} is being written by another job (process {holder}); wait for it to "
+                "end, or choose another --output."
+            ) from error
+        except OSError as error:
+            raise InputError(
+                f"cannot write in {output}: {error.strerror}. Choose another --output."
+            ) from error
+        try:
+            yield
+        finally:
+            path.write_text("")

@@ -21,7 +21,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from filelock import FileLock
 
 from pipelines.augment.policy import Policy
 from pipelines.code_version import code_version
@@ -42,6 +41,7 @@ from pipelines.probes.texts import TEXT_FAMILIES, resources
 from schemas.canonical import canonical_json, digest, sha256
 from schemas.errors import FailedError
 from schemas.features import Modality
+from schemas.locks import held
 from schemas.probes import PROBES, PROBES_FORMAT, SLICES, Robustness
 from schemas.tokens import token_ids
 
@@ -83,7 +83,7 @@ def write_probes(
 
     Raises:
         InputError: The test split is empty, missing or damaged; a family does not fit or needs what
-            is not installed.
+            is not installed; the file system of ``folder`` knows no locks.
         FailedError: The disk is full, or refuses.
     """
     source = open_source(dataset)
@@ -92,7 +92,7 @@ def write_probes(
     final = folder / whole[:DIGEST_DIGITS]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / _LOCK):
+        with held(folder / _LOCK):
             for leftover in folder.glob(f"{files.TEMPORARY}*"):
                 shutil.rmtree(leftover)
             if not _is_whole(final, whole):
