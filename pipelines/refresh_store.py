@@ -64,12 +64,17 @@ class Places:
 
     @property
     def report(self) -> Path:
-        """The report of the latest run; ``reports/`` keeps one per run."""
+        """The report of the latest run."""
         return self.root / self.name / "report.json"
+
+    @property
+    def reports(self) -> Path:
+        """Where one report per run is kept."""
+        return self.root / self.name / "reports"
 
     def report_of(self, run: str) -> Path:
         """Return where the report of that run is kept."""
-        return self.root / self.name / "reports" / f"{run.replace(':', '')}.json"
+        return self.reports / f"{run.replace(':', '')}.json"
 
     @property
     def log(self) -> Path:
@@ -192,14 +197,19 @@ def heal(places: Places) -> None:
     To be called while `only_one` holds the root, when nothing can be running: executions that
     claim to run are marked as failed and their unfinished folders removed; artifacts that nodes
     produced and whose files are gone are marked as deleted, so that no cached result points to
-    nothing. Temporary files go, but those of serving folders: a push or a roll-back, which needs
-    no root, may be at work there, and the next one removes them.
+    nothing. Temporary files go where refreshes of this recipe and profile alone write. Elsewhere
+    below the root others may be at work without holding it: a push or a roll-back in a serving
+    folder, a materialize whose dataset lies there. Each heals its own folder, and so do probes.
 
     Raises:
         FailedError: the metadata file is damaged.
     """
-    for leftover in places.root.rglob(f"{TEMPORARY}*"):
-        if leftover.is_file() and "serving" not in leftover.relative_to(places.root).parts:
+    for leftover in (
+        *places.artifacts.rglob(f"{TEMPORARY}*"),
+        *places.reports.glob(f"{TEMPORARY}*"),
+        *places.report.parent.glob(f"{TEMPORARY}{places.report.name}-*"),
+    ):
+        if leftover.is_file():
             leftover.unlink()
     if not places.metadata.exists():
         return
