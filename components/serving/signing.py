@@ -102,7 +102,7 @@ def signing_key(
         return None
     files = tuple(Path(one) for one in (chain or "").split(os.pathsep) if one)
     for what, one in ((KEY, Path(path)), (CERTIFICATE, certificate), *((CHAIN, f) for f in files)):
-        if one is not None and not Path(one).is_file():
+        if one is not None and not os.path.isfile(one):  # Path.is_file raises with the path
             raise InputError(
                 f"{what} must name an existing file: the path of a PEM file, or unset it"
             )
@@ -147,7 +147,7 @@ def trust(
             "--identity with --issuer"
         )
     for one in (*([Path(public_key)] if public_key else []), *chain):
-        if not one.is_file():
+        if not os.path.isfile(one):
             raise InputError(f"{one}: no such file; name a public key or certificate in PEM form")
     return Trust(
         public_key=Path(public_key) if public_key else None,
@@ -162,10 +162,11 @@ def sign(root: Path, version: int, key: SigningKey) -> None:
     """Sign every file below ``root``, and write the signature into the bundle of ``version``.
 
     Raises:
-        InputError: the key or certificate cannot be used, or has expired.
+        InputError: the key or certificate cannot be read or used, or has expired.
         FailedError: Sigstore cannot be reached.
     """
     library = _library()
+    contents = _read(key)
     try:
         config = library.signing.Config().set_hashing_config(_hashing(library))
         if key.sigstore:
@@ -173,7 +174,7 @@ def sign(root: Path, version: int, key: SigningKey) -> None:
         elif key.certificate:
             from cryptography import x509
 
-            certificate = x509.load_pem_x509_certificate(key.certificate.read_bytes())
+            certificate = x509.load_pem_x509_certificate(contents[key.certificate])
             if problem := _validity_problem(certificate, _utcnow(), "now"):
                 raise InputError(problem)
             config.use_certificate_signer(
@@ -183,7 +184,7 @@ def sign(root: Path, version: int, key: SigningKey) -> None:
             )
         else:
             # The library hands the password on as it is, and cryptography wants bytes.
-            password: Any = key.password.encode() if key.password else None
+            password: Any = os.fsencode(key.password) if key.password else None
             config.use_elliptic_key_signer(private_key=key.key, password=password)
         config.sign(root, root / PROMOTIONS / str(version) / SIGNATURE)
     except (RefineryError, OSError):
@@ -286,6 +287,27 @@ def _hashing(library: Any) -> Any:
     """Return a configuration that leaves out no file (git's are left out by default)."""
     config = library.hashing.Config().use_file_serialization(max_workers=1)
     return config.set_ignored_paths(paths=[], ignore_git_paths=False)
+
+
+def _read(key: SigningKey) -> dict[Path, bytes]:
+    """Return the content of every file that a key names, so that none fails with its path later.
+
+    Raises:
+        InputError: one cannot be read; it says which variable names it, and not where it is.
+    """
+    found = {}
+    files = ((KEY, key.key), (CERTIFICATE, key.certificate), *((CHAIN, one) for one in key.chain))
+    for what, path in files:
+        if path is None:
+            continue
+        try:
+            found[path] = path.read_bytes()
+        except OSError as error:
+            raise InputError(
+                f"{what} must name a file that can be read ({error.strerror}): let this user read "
+                "it, or name another"
+            ) from None
+    return found
 
 
 def _sigstore_signer(config: Any) -> None:

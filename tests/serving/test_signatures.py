@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import traceback
 from pathlib import Path
 
 import pytest
@@ -247,6 +248,39 @@ def test_a_key_is_tried_before_it_is_needed(tmp_path, keys):
     for bad in (SigningKey(key=tmp_path / "text.pem"), SigningKey(key=locked)):
         with pytest.raises(InputError, match="the signing key cannot be used"):
             check_key(bad)
+
+
+@pytest.mark.parametrize("what", ["KEY", "CERTIFICATE", "CHAIN"])
+def test_a_file_that_cannot_be_read_is_named_by_its_variable(tmp_path, authority, what):
+    """It was there when the environment was read: a secret that was unmounted meanwhile."""
+    release = authority[1](f"gone-{what}")
+    root = tmp_path / "root.crt"
+    root.write_bytes(authority[0].read_bytes())
+    key = signing_key(
+        environment={
+            "BEAM_REFINERY_SIGNING_KEY": str(release.key),
+            "BEAM_REFINERY_SIGNING_CERTIFICATE": str(release.certificate),
+            "BEAM_REFINERY_SIGNING_CHAIN": str(root),
+        }
+    )
+    path = {"KEY": key.key, "CERTIFICATE": key.certificate, "CHAIN": key.chain[0]}[what]
+    path.unlink()
+    for use in (check_key, lambda key: push_text(tmp_path, "first", key=key)):
+        with pytest.raises(InputError, match="that can be read .No such file") as caught:
+            use(key)
+        assert str(caught.value).startswith(f"BEAM_REFINERY_SIGNING_{what} must name a file")
+        shown = "".join(traceback.format_exception(caught.value))
+        assert path.name not in shown
+        assert str(path.parent) not in shown
+    assert not (tmp_path / "serving" / "CURRENT").exists()
+
+
+def test_a_password_may_be_any_bytes(tmp_path):
+    private = ec.generate_private_key(ec.SECP256R1())
+    pem = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8)
+    encryption = serialization.BestAvailableEncryption(b"p\xf6ss")
+    (tmp_path / "k.pem").write_bytes(private.private_bytes(*pem, encryption))
+    check_key(SigningKey(key=tmp_path / "k.pem", password=os.fsdecode(b"p\xf6ss")))
 
 
 def test_the_environment_names_key_and_certificate(tmp_path):
