@@ -232,14 +232,18 @@ SECRETS = (
     "BEAM_REFINERY_SIGNING_PASSWORD", "SIGSTORE_ID_TOKEN", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE",
     "GOOGLE_APPLICATION_CREDENTIALS", "ACTIONS_ID_TOKEN_REQUEST_TOKEN", "HF_TOKEN", "KAGGLE_KEY",
     "PGPASSWORD", "DATABASE_URL", "REFRESH_WEBHOOK", "SSH_AUTH_SOCK", "http_proxy",
-    "TF_VAR_db_pass", "TF_TOKEN_app_example_org", "LD_SECRET", "PATHS",
+    "TF_VAR_db_pass", "TF_TOKEN_app_example_org", "LD_SECRET", "PATHS", "TF_ENCRYPTION",
+    "TF_STATE_PASSPHRASE", "TF_HTTP_PASSWORD", "TF_CLI_ARGS_apply", "NVIDIA_PAT", "KERAS_HUB_AUTH",
+    "KERAS_KEY", "LC_pwd", "NVIDIA_CRED",
 )  # fmt: skip
 
 
 def test_secrets_stay_here(images, tmp_path, monkeypatch):
     for name in SECRETS:
         monkeypatch.setenv(name, "swordfish")
-    kept = {"TF_ENABLE_ONEDNN_OPTS": "0", "LC_ALL": "C", "XLA_FLAGS": "", "PYTHONHASHSEED": "7"}
+    kept = {"TF_ENABLE_ONEDNN_OPTS": "0", "LC_ALL": "C", "XLA_FLAGS": "", "PYTHONHASHSEED": "7",
+            "TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow", "CUDA_CACHE_PATH": "/x",
+            "LD_LIBRARY_PATH": "/x", "NVIDIA_VISIBLE_DEVICES": "", "TF_STATELESS": "1"}  # fmt: skip
     for name, value in kept.items():
         monkeypatch.setenv(name, value)
     program = (
