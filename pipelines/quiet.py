@@ -47,7 +47,8 @@ def quiet(*, verbose: bool = False, log: Path | None = None) -> Iterator[TextIO]
 def lasting(stream: TextIO | None) -> TextIO:
     """Return a stream that outlives its reader: after `| head` has left, what is written is lost.
 
-    Work goes on, and its end decides the exit status, whoever listens.
+    Work goes on, and its end decides the exit status, whoever listens. Characters that the stream's
+    encoding lacks, as a terminal's may, are escaped as Python writes them.
 
     Args:
         stream: The stream to write to; None, as Python has it of a closed one, throws all away.
@@ -61,7 +62,11 @@ class _Lasting:
 
     def write(self, text: str) -> int:
         with self._unbroken():
-            self._stream.write(text)
+            try:
+                self._stream.write(text)
+            except UnicodeEncodeError:
+                coding = self._stream.encoding
+                self._stream.write(text.encode(coding, "backslashreplace").decode(coding))
         return len(text)
 
     def flush(self) -> None:

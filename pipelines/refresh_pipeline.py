@@ -26,7 +26,7 @@ from pipelines.code_version import (
 )
 from pipelines.refresh_nodes import PUSHER
 from pipelines.refresh_report import GATED_SPLIT
-from pipelines.refresh_store import Places, last_accepted, write_schema
+from pipelines.refresh_store import Places, check_text, last_accepted, write_schema
 from schemas.canonical import canonical_json, digest
 from schemas.manifest import MANIFEST, Manifest
 from schemas.recipe import Recipe
@@ -61,7 +61,11 @@ def build_pipeline(
         sources: By stage, what it reads from outside.
         probes: Slices and corrupted forms of the test split (`pipelines.probes.build`).
         baseline: What is live.
+
+    Raises:
+        InputError: the path of the dataset is no text.
     """
+    check_text("dataset", dataset)
     import tensorflow_data_validation as tfdv
     from tfx import v1 as tfx
 

@@ -87,9 +87,10 @@ def only_one(root: Path) -> Iterator[None]:
     """Hold the root for one refresh; the lock goes with the process, however it ends.
 
     Raises:
-        InputError: another process holds it (the message names it), it cannot be written, or its
-            file system knows no locks.
+        InputError: another process holds it (the message names it), it cannot be written, its path
+            is no text, or its file system knows no locks.
     """
+    check_text("root", root)
     path = root / _LOCK
     with contextlib.ExitStack() as stack:
         try:
@@ -112,6 +113,24 @@ def only_one(root: Path) -> Iterator[None]:
         finally:
             with contextlib.suppress(OSError):  # the next one writes its own
                 path.write_text("")
+
+
+def check_text(what: str, path: Path) -> None:
+    """Refuse a path that is no UTF-8: metadata, TensorFlow and Parquet take paths as text.
+
+    Args:
+        what: What lies there, for the message.
+        path: Where it is, links followed.
+
+    Raises:
+        InputError: it holds bytes that are no text.
+    """
+    try:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError:
+        raise InputError(
+            f"the path of the {what} must be UTF-8; {path} is not: rename that folder"
+        ) from None
 
 
 def write_schema(dataset: Path, manifest: Manifest, places: Places) -> Path:

@@ -124,6 +124,7 @@ def parse_manifest(text: str | bytes, origin: str) -> Manifest:
     try:
         value = json.loads(text)
         _check_depth(value)
+        json.dumps(value, ensure_ascii=False).encode("utf-8")  # an escape may be half a character
         version = value["format_version"]
     except _NO_MANIFEST as error:
         raise InputError(f"{origin}: not a dataset manifest ({error}).") from error

@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from components.tree import write_bytes
 from schemas.canonical import canonical_json
 from schemas.errors import FailedError, InputError
+from schemas.plain_files import open_plain
 
 ARROW = pa.schema(
     [
@@ -256,7 +257,8 @@ def read_predictions(path: Path) -> Predictions:
         FailedError: the file cannot be read, or it is not what its digest says.
     """
     try:
-        table = pq.read_table(path)
+        with open_plain(path) as file:  # Arrow takes no path that is not UTF-8
+            table = pq.read_table(file)
         head = json.loads((table.schema.metadata or {})[_HEAD])
         if not table.schema.equals(ARROW):
             raise FailedError(f"{path}: its columns are not those of predictions")

@@ -209,12 +209,20 @@ def now() -> str:
 
 
 def actor() -> str:
-    """Return who acts: ``BEAM_REFINERY_BY``, or ``user@machine``."""
+    """Return who acts: ``BEAM_REFINERY_BY``, or ``user@machine``; see `writable`."""
     named = os.environ.get(BY)
     if named:
-        return named
+        return writable(named)
     try:
         user = getpass.getuser()
     except (KeyError, OSError):  # a container whose user has no name
         user = str(os.getuid())
-    return f"{user}@{socket.gethostname()}"
+    return writable(f"{user}@{socket.gethostname()}")
+
+
+def writable(text: str) -> str:
+    r"""Return text as the history can hold it: bytes from outside that are no UTF-8 as ``\udcf6``.
+
+    Python hands them on as lone surrogates, from the environment, arguments and names of files.
+    """
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -30,6 +30,7 @@ from components.serving.history import (
     append_event,
     now,
     read_history,
+    writable,
 )
 from components.serving.signing import SigningKey, Trust
 from components.serving.store import (
@@ -84,6 +85,7 @@ def rollback(
     """
     if not reason.strip():
         raise InputError("a roll-back needs a reason for the history: --reason TEXT")
+    reason = writable(reason)
     if not is_serving_folder(serving):
         raise InputError(f"{serving}: no serving folder: name the one that models are pushed to")
     try:

@@ -32,6 +32,15 @@ def test_what_is_kept_back_is_lost_too():
         print("line", file=stream)
 
 
+def test_what_a_terminal_cannot_show_is_escaped(tmp_path):
+    """Names of classes and folders come from outside, when the work is done already."""
+    for coding, text in (("ascii", "J\xf6rg"), ("utf-8", os.fsdecode(b"J\xf6rg"))):
+        with (tmp_path / coding).open("w", encoding=coding) as stream:
+            print(text, file=lasting(stream))
+        shown = "J\\xf6rg\n" if coding == "ascii" else "J\\udcf6rg\n"
+        assert (tmp_path / coding).read_text("ascii") == shown
+
+
 def test_progress_outlives_its_reader(capfd):
     reader, writer = os.pipe()
     before = os.dup(2)

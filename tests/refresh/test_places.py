@@ -1,6 +1,12 @@
-"""What a refresh removes below its root before it starts, and what it leaves to others."""
+"""What a refresh removes below its root, what it leaves to others, and where it cannot be."""
 
-from pipelines.refresh_store import Places, heal
+import os
+
+import pytest
+
+from pipelines.refresh_pipeline import build_pipeline
+from pipelines.refresh_store import Places, heal, only_one
+from schemas.errors import InputError
 
 OURS = (
     "digits-smoke/artifacts/schemas/0123456789ab/.tmp-schema.pbtxt-01234567",
@@ -30,3 +36,13 @@ def test_temporary_files_go_where_refreshes_alone_write(tmp_path):
     heal(Places(tmp_path, "digits-smoke"))
     left = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
     assert left == set(OTHERS)
+
+
+def test_paths_that_are_no_text_are_refused_before_anything_runs(tmp_path):
+    path = tmp_path / os.fsdecode(b"J\xf6rg")
+    with pytest.raises(InputError, match="path of the root must be UTF-8"), only_one(path):
+        pytest.fail("held")
+    assert not path.exists()
+    others = ("recipe", "manifest", "places", "sources", "probes", "baseline")
+    with pytest.raises(InputError, match=r"path of the dataset must be UTF-8; .*J\\udcf6rg is"):
+        build_pipeline(None, dataset=path, **dict.fromkeys(others))

@@ -78,6 +78,7 @@ GARBAGE = {
     "key missing": json.dumps({"format_version": 1}).encode(),
     "schema is text": json.dumps(json.loads(MANIFEST.to_json()) | {"schema": "x"}).encode(),
     "shards are numbers": json.dumps(json.loads(MANIFEST.to_json()) | {"shards": [1]}).encode(),
+    "half a character": MANIFEST.to_json().replace('"yes"', '"\\ud800"').encode(),
     "unknown key": json.dumps(json.loads(MANIFEST.to_json()) | {"more": 1}).encode(),
 }
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import shutil
 
 import numpy as np
@@ -293,6 +294,18 @@ def judged_on(folder, files):
     rules, evidence = (Floor(threshold=0.9),), Evidence(tables={"test": table})
     write_evidence(folder, rules, evidence, decide(rules, evidence))
     return judged("acceptance", folder)
+
+
+def test_a_folder_whose_name_is_no_text_verifies_all_the_same(tmp_path, accepted):
+    """Evidence is read through Arrow, which takes no such path."""
+    folder = tmp_path / os.fsdecode(b"J\xf6rg")
+    folder.mkdir()
+    push_text(
+        folder,
+        "first",
+        promotion=promotion(folder / "shown", decisions=(judged("acceptance", accepted),)),
+    )
+    assert lines(folder / "serving") == (True, [])
 
 
 def test_files_that_no_gate_judged_are_not_pushed(tmp_path):

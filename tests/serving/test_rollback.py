@@ -1,6 +1,7 @@
 """Going back, and what keeps from going back to the wrong thing."""
 
 import json
+import os
 
 import pytest
 
@@ -10,6 +11,8 @@ from components.serving.bundle import read_bundle
 from components.serving.history import read_history
 from components.serving.rollback import rollback
 from components.serving.seals import one_line, sealed
+from components.serving.show import history_lines
+from components.serving.store import record_refusal
 from components.serving.verify import verify_serving
 from components.tree import tree_digest
 from schemas.errors import GateRefusal, InputError
@@ -44,6 +47,34 @@ def test_the_old_model_is_live_again_under_a_new_number(serving):
     origin = (folder / "origin" / "bundle.json").read_text()
     assert origin == (serving / ".promotions/2/bundle.json").read_text()
     assert verify_serving(serving).ok
+
+
+def test_bytes_that_are_no_text_stop_nothing(tmp_path, monkeypatch):
+    """A terminal of Latin-1 wrote them; Python hands them on as lone surrogates."""
+    name = os.fsdecode(b"J\xf6rg")
+    monkeypatch.setenv("BEAM_REFINERY_BY", name)
+    (tmp_path / name).mkdir()
+    push_text(tmp_path / name, "first")
+    serving = tmp_path / name / "serving"
+    monkeypatch.delenv("BEAM_REFINERY_BY")
+    monkeypatch.setenv("LOGNAME", name)
+    monkeypatch.setattr("socket.gethostname", lambda: f"{name}-s")
+    push_text(tmp_path / name, "second")
+    record_refusal(serving, "accuracy is below", {"recipe": "digits"})
+    rollback(serving, reason=f"{name} says so")
+    events = read_history(serving).events
+    assert [(one.by, one.reason) for one in events] == [
+        ("J\\udcf6rg", "passed every gate"),
+        ("J\\udcf6rg@J\\udcf6rg-s", "passed every gate"),
+        ("J\\udcf6rg@J\\udcf6rg-s", "accuracy is below"),
+        ("J\\udcf6rg@J\\udcf6rg-s", "J\\udcf6rg says so"),
+    ]
+    assert verify_serving(serving).ok
+    assert "by J\\udcf6rg" in "\n".join(history_lines(serving))
+    (serving / "1" / "saved_model.pb").write_text("changed")
+    with pytest.raises(GateRefusal, match="version 1 does not verify"):
+        rollback(serving, to=1, reason=f"{name} again")
+    assert "(J\\udcf6rg again)" in read_history(serving).events[-1].reason
 
 
 def test_a_second_roll_back_goes_further_and_never_to_the_bad_one(serving):
