@@ -19,8 +19,8 @@ from components.acceptance import Comparison, Evidence, LiveEvidence, Prediction
 from components.acceptance.betting import mean_upper_bound
 from components.acceptance.calibration import error_upper_bound
 from components.acceptance.paired import Discordance, least_gains, p_value
-from components.acceptance.predictions import LARGEST_LOSS
 from components.acceptance.rules import TEST
+from schemas.figures import LARGEST_LOSS
 from schemas.gates import Metric
 
 FIGURES = {

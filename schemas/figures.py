@@ -1,4 +1,4 @@
-"""Figures as people read them, and the quantile that a latency is judged by."""
+"""Figures as people read them, the quantile of a latency, and the largest loss there is."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ from collections.abc import Sequence
 
 LATENCY_SHARE = 0.95
 """A latency stands for the time that this share of the requests keep to."""
+LEAST_PROBABILITY = 1e-7
+"""A smaller probability of the label counts as this one in the loss, as in Keras."""
+LARGEST_LOSS = -math.log(LEAST_PROBABILITY)
+"""No answer can have a larger loss, in nats."""
 _MOST_DIGITS = 17  # tell any two floats apart
 
 

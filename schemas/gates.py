@@ -12,6 +12,7 @@ from pydantic import ConfigDict, field_validator, model_validator
 from pydantic.dataclasses import dataclass
 
 from schemas.errors import InputError, unknown_name
+from schemas.figures import LARGEST_LOSS, LEAST_PROBABILITY
 from schemas.numbers import Number, Whole, number_or_by_name
 
 STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -84,6 +85,8 @@ class Ceilings:
                 "for 5 %",
                 path=("calibration_error",),
             )
+        if self.loss is not None and self.loss >= LARGEST_LOSS:
+            raise InputError(f"loss {_beyond_all(self.loss)}; 0.4 is a limit", path=("loss",))
         return self
 
 
@@ -129,6 +132,8 @@ class AgainstLive:
                 raise InputError(
                     f"{name} is a share of 1, not {value!r}; write 0.01 for one point", path=(name,)
                 )
+            if value is not None and value >= LARGEST_LOSS:
+                raise InputError(f"{name} {_beyond_all(value)}; 0.05 is a limit", path=(name,))
         _check_alpha(self.alpha)
         return self
 
@@ -195,6 +200,13 @@ def check_names(gates: Gates, *, classes: Collection[str], slices: Collection[st
             raise InputError(
                 f"refresh.gates.floors.{key}: {fix}", path=("refresh", "gates", "floors", key)
             )
+
+
+def _beyond_all(loss: float) -> str:
+    return (
+        f"must be below {LARGEST_LOSS:.6g} nats, the largest that a model can have (a probability "
+        f"below {LEAST_PROBABILITY:g} counts as that), not {loss!r}"
+    )
 
 
 def _check_alpha(alpha: float | None) -> None:

@@ -21,10 +21,10 @@ from components.acceptance.paired import (
     mcnemar_two_sided,
     p_value,
 )
-from components.acceptance.predictions import LARGEST_LOSS, Predictions
+from components.acceptance.predictions import Predictions
 from components.acceptance.proportions import resized
 from components.acceptance.rules import TEST, Comparison
-from schemas.figures import number
+from schemas.figures import LARGEST_LOSS, number
 
 _NAMED = 5  # classes in a message
 _UNIT = {"accuracy": "accuracy", "loss": "loss", "calibration_error": "calibration error"}

@@ -12,7 +12,7 @@ from components.acceptance.betting import examples_for_mean, mean_upper_bound
 from components.acceptance.calibration import calibration_error, error_upper_bound
 from components.acceptance.decisions import Decision, Outcome
 from components.acceptance.evidence import Evidence
-from components.acceptance.predictions import CLASS, LARGEST_LOSS, Predictions
+from components.acceptance.predictions import CLASS, Predictions
 from components.acceptance.proportions import (
     lower_bound,
     measurements_for_quantile,
@@ -22,7 +22,7 @@ from components.acceptance.proportions import (
 )
 from components.acceptance.rules import COSTS, TEST, Ceiling, Floor
 from schemas.errors import unknown_name
-from schemas.figures import LATENCY_SHARE, number, quantile
+from schemas.figures import LARGEST_LOSS, LATENCY_SHARE, number, quantile
 
 
 def hold_floor(rule: Floor, evidence: Evidence) -> Iterator[Decision]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -19,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from components.tree import write_bytes
 from schemas.canonical import canonical_json
 from schemas.errors import FailedError, InputError
+from schemas.figures import LEAST_PROBABILITY
 from schemas.plain_files import open_plain
 
 ARROW = pa.schema(
@@ -37,10 +37,6 @@ _HEAD = b"beam_refinery.predictions"
 CLASS = "class="
 FILES = "files"
 """Key of ``about``: digest of the files of the model that answered (`components.tree`)."""
-LEAST_PROBABILITY = 1e-7
-"""A smaller probability of the label counts as this one in the loss, as in Keras."""
-LARGEST_LOSS = -math.log(LEAST_PROBABILITY)
-"""No answer can have a larger loss, in nats."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

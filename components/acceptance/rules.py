@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from schemas.errors import InputError, unknown_name
+from schemas.figures import LARGEST_LOSS
 from schemas.gates import Gates, Metric, Missing
 
 TEST = "test"
@@ -69,7 +70,10 @@ class Ceiling:
         if self.metric not in valid:
             raise InputError(unknown_name("metric of a ceiling", self.metric, valid))
         _check(self.threshold > 0, "a ceiling", "above 0", self.threshold)
-        _check(self.threshold < math.inf, "a ceiling", "below infinity", self.threshold)
+        # A ceiling that nothing can exceed would be silent.
+        most = {"calibration_error": 1.0, "loss": LARGEST_LOSS}.get(self.metric, math.inf)
+        where = f"below {most:.6g}" if math.isfinite(most) else "below infinity"
+        _check(self.threshold < most, f"a ceiling of {self.metric}", where, self.threshold)
         _check(0 < self.alpha < 0.5, "alpha", "above 0 and below 0.5", self.alpha)
 
 
@@ -97,9 +101,9 @@ class Comparison:
     def __post_init__(self) -> None:
         if self.metric not in (valid := ("accuracy", "loss", "calibration_error")):
             raise InputError(unknown_name("metric of a comparison", self.metric, valid))
-        if self.metric == "accuracy":
-            _check(-1 < self.margin < 1, "a margin", "between -1 and 1", self.margin)
-        _check(math.isfinite(self.margin), "a margin", "between the infinities", self.margin)
+        most = LARGEST_LOSS if self.metric == "loss" else 1.0
+        where = f"between {-most:.6g} and {most:.6g}"
+        _check(-most < self.margin < most, f"a margin of {self.metric}", where, self.margin)
         _check(0 < self.alpha < 0.5, "alpha", "above 0 and below 0.5", self.alpha)
 
 

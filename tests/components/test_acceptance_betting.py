@@ -15,7 +15,7 @@ from components.acceptance.betting import (
     mean_upper_bound,
     orders,
 )
-from components.acceptance.predictions import LARGEST_LOSS
+from schemas.figures import LARGEST_LOSS
 
 ALPHA = 0.05
 

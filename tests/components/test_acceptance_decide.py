@@ -27,6 +27,7 @@ from components.acceptance import (
     write_predictions,
 )
 from schemas.errors import FailedError, InputError
+from schemas.figures import LARGEST_LOSS
 from schemas.gates import Gates
 from schemas.validation import validated
 
@@ -430,10 +431,17 @@ def test_rules_are_checked():
         (lambda: Ceiling(metric="byte", threshold=1), "Did you mean 'bytes'?"),
         (lambda: Ceiling(metric="bytes", threshold=0), "a ceiling must lie above 0, not 0"),
         (lambda: Comparison(margin=0, metric="recall"), "unknown metric of a comparison 'recall'"),
-        (lambda: Ceiling(metric="loss", threshold=math.inf), "a ceiling must lie below infinity"),
-        (lambda: Comparison(margin=-math.inf, metric="loss"), "lie between the infinities, not -"),
-        (lambda: Comparison(margin=math.nan, metric="loss"), "lie between the infinities, not nan"),
-        (lambda: Comparison(margin=-2), "a margin must lie between -1 and 1, not -2"),
+        (lambda: Ceiling(metric="bytes", threshold=math.inf), "bytes must lie below infinity"),
+        (lambda: Ceiling(metric="loss", threshold=16.2), "loss must lie below 16.1181, not 16.2"),
+        (lambda: Ceiling(metric="loss", threshold=LARGEST_LOSS), "loss must lie below 16.1181"),
+        (lambda: Ceiling(metric="calibration_error", threshold=1), "must lie below 1, not 1"),
+        (
+            lambda: Comparison(margin=-17, metric="loss"),
+            "between -16.1181 and 16.1181, not -17",
+        ),
+        (lambda: Comparison(margin=math.nan, metric="loss"), "-16.1181 and 16.1181, not nan"),
+        (lambda: Comparison(margin=-1, metric="calibration_error"), "between -1 and 1, not -1"),
+        (lambda: Comparison(margin=-2), "accuracy must lie between -1 and 1, not -2"),
         (lambda: Floor(threshold=0.5, alpha=0), "alpha must lie above 0 and below 0.5, not 0"),
     ):
         with pytest.raises(InputError) as error:
@@ -568,6 +576,12 @@ def test_predictions_are_checked():
         with pytest.raises(InputError) as error:
             call()
         assert text in str(error.value)
+
+
+def test_no_loss_exceeds_the_largest():
+    worst = answers([0] * 9, sure=1.0)
+    assert (worst.losses <= LARGEST_LOSS + 1e-9).all()
+    assert worst.losses.max() == pytest.approx(LARGEST_LOSS)
 
 
 def test_a_decision_survives_json_and_its_verdict_is_computed_again():

@@ -108,6 +108,34 @@ def test_rules_survive_json():
             "write 0.05 for 5 %",
         ),
         (
+            {"floors": {"accuracy": 0.5}, "ceilings": {"loss": 16.2}},
+            ("ceilings", "loss"),
+            "below 16.1181 nats, the largest that a model can have",
+        ),
+        (
+            {"floors": {"accuracy": 0.5}, "ceilings": {"calibration_error": 1}},
+            ("ceilings", "calibration_error"),
+            "a share below 1, not 1.0",
+        ),
+        (
+            {"against_live": {"metric": "loss", "tolerated_loss": 17, "on_first_run": "refuse"}},
+            ("against_live", "tolerated_loss"),
+            "not 17.0; 0.05 is a limit",
+        ),
+        (
+            {"floors": {"accuracy": 0.5}, "against_live": {"metric": "loss", "required_gain": 17}},
+            ("against_live", "required_gain"),
+            "must be below 16.1181 nats",
+        ),
+        (
+            {
+                "floors": {"accuracy": 0.5},
+                "against_live": {"metric": "calibration_error", "tolerated_loss": 1},
+            },
+            ("against_live", "tolerated_loss"),
+            "is a share of 1, not 1.0",
+        ),
+        (
             {"floors": {"accuracy": 0.5}, "against_live": {}},
             ("against_live", "tolerated_loss"),
             "set exactly one of tolerated_loss and required_gain, not none",
