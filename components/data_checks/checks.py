@@ -9,7 +9,7 @@ import numpy as np
 
 from components.data_checks import wording
 from components.data_checks.distances import Distance, by_chance, jensen_shannon, l_infinity
-from components.data_checks.leakage import leaking_examples
+from components.data_checks.leakage import Leaking, leaking_examples
 from components.data_checks.previous import Previous
 from components.data_checks.profiles import DatasetProfile, SplitProfile, profile
 from schemas.data_gates import DataGates, Drift, Skew, limit_of
@@ -138,7 +138,7 @@ def _classes(found: DatasetProfile, gates: DataGates, previous: DatasetProfile |
 
 
 def _leakage(
-    found: DatasetProfile, gates: DataGates, leaking: Mapping[str, int] | None
+    found: DatasetProfile, gates: DataGates, leaking: Mapping[str, Leaking] | None
 ) -> Findings:
     if leaking is None:
         if gates.max_leakage is not None:
@@ -149,10 +149,10 @@ def _leakage(
         examples = found.splits[split].examples
         if examples:
             yield Check(
-                measure=wording.leakage_of(split, gated),
+                measure=wording.leakage_of(split, count.not_compared, gated),
                 kind="at_most",
                 limit=gates.max_leakage if gates.max_leakage is not None else _NO_LIMIT,
-                value=count / examples,
+                value=(count.found + count.not_compared) / examples,
                 examples=examples,
             )
 

@@ -18,8 +18,8 @@ FIXES = (
     ("examples of", "add examples of it, or lower data.min_per_class"),
     (
         "share of",
-        "materialize with leakage: drop, which leaves them out of training, or raise "
-        "data.max_leakage",
+        "materialize with leakage: drop, which leaves them out of training, keep one of many that "
+        "are alike, or raise data.max_leakage",
     ),
     ("drift of labels", "look for what changed; if it is meant, raise data.drift.label"),
     ("drift of", "look for what changed; if it is meant, raise data.drift.features"),
@@ -95,9 +95,11 @@ def class_vanished(name: str, split: str, before: int) -> str:
     )
 
 
-def leakage_of(split: str, gated: bool) -> str:
-    """Name the share of leaking examples."""
-    return f"share of {split} with a near-duplicate in train{'' if gated else ' (not gated)'}"
+def leakage_of(split: str, not_compared: int, gated: bool) -> str:
+    """Name the share of leaking examples, and how many are so called for want of a comparison."""
+    crowded = f", or not compared for too many alike ({not_compared:,})" if not_compared else ""
+    note = "" if gated else " (not gated)"
+    return f"share of {split} with a near-duplicate in train{crowded}{note}"
 
 
 def leakage_not_measured(limit: float) -> str:

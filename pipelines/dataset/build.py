@@ -199,8 +199,8 @@ def publish(plan: Plan, built: list[tuple[list[str], str | None]], survey: Surve
     files.sync(files.join(job.output, shard.path) for shard in shards)
     provenance = store.merge_provenance(job, shards)
     content = {store.PROVENANCE: store.encode_provenance(provenance)}
-    leaks = store.collect_leaks(job, shards)
-    content |= survey.to_files(job, leaks)
+    leakage = survey.leakage(job, *store.collect_leaks(job, shards))
+    content |= survey.to_files(job, leakage)
     if plan.schema_pbtxt is not None:
         content[SCHEMA_FILE] = plan.schema_pbtxt.encode("utf-8")
     written = [store.write_file(job, path, data) for path, data in sorted(content.items())]
@@ -218,7 +218,7 @@ def publish(plan: Plan, built: list[tuple[list[str], str | None]], survey: Surve
         files=tuple(sorted(written, key=lambda one: one.path)),
         counts=_counts(job, shards, records)
         | _robustness(job, provenance)
-        | {name: found for name, found in (("leakage", survey.leakage(job, leaks)),) if found},
+        | ({"leakage": leakage.counts} if leakage else {}),
         digest=dataset_digest(plan.fingerprint, shards, written),
     )
     store.write_manifest(job, manifest)

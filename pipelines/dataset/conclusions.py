@@ -17,7 +17,7 @@ from pipelines.augment.text import ngrams
 from pipelines.dataset import near
 from pipelines.dataset.balance import Balance, ranks_of
 from pipelines.dataset.decisions import Decisions, Nearest
-from pipelines.dataset.shards import Leak
+from pipelines.dataset.shards import Leak, Seen
 from pipelines.dataset.slices import Job
 from pipelines.dataset.store import NEAR_DUPLICATES, SURVEY, VOCABULARY
 from pipelines.dataset.survey import Totals, statistics, vocabulary
@@ -38,6 +38,30 @@ _NEAR_SCHEMA = pa.schema(
 Pairs = tuple[near.Pair, ...]
 
 
+@dataclass(frozen=True)
+class Leakage:
+    """What is known of the training examples that resemble eval or test examples.
+
+    Attributes:
+        counts: What ``manifest.json`` and ``survey.json`` say of it: ``mode``; training originals,
+            their copies, and copies alone that leak; eval and test examples that originals
+            resemble; ``leaking``, those that anything stored resembles, and ``not_compared``, those
+            of which nothing is known because too many others are like them.
+        rows: Those of ``near_duplicates.parquet``.
+    """
+
+    counts: dict[str, Any]
+    rows: list[dict[str, Any]]
+
+    @property
+    def table(self) -> bytes:
+        """Return ``near_duplicates.parquet``."""
+        sink = io.BytesIO()
+        table = pa.Table.from_pylist(self.rows, schema=_NEAR_SCHEMA)
+        pq.write_table(table, sink, compression="zstd")
+        return sink.getvalue()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Survey:
     """The survey of a whole dataset.
@@ -56,19 +80,19 @@ class Survey:
     capped: int
     decisions: Decisions
 
-    def to_files(self, job: Job, leaks: Sequence[Leak]) -> dict[str, bytes]:
+    def to_files(self, job: Job, leakage: Leakage | None) -> dict[str, bytes]:
         """Return the files of the dataset that tell the survey.
 
         Args:
             job: What all tasks share.
-            leaks: The augmented copies that were found to leak.
+            leakage: What `leakage` returns.
         """
         content = dict(self.statistics)
         made = self.decisions.to_files()
-        if job.leakage != "off":
+        if leakage is not None:
             content["near_duplicates"] = self._pairs()
-            content["leakage"] = self.leakage(job, leaks)
-            made[NEAR_DUPLICATES] = self._near_duplicates(job, leaks)
+            content["leakage"] = leakage.counts
+            made[NEAR_DUPLICATES] = leakage.table
         if self.decisions.balance is not None:
             content["balance"] = {
                 "kind": self.decisions.balance.kind,
@@ -81,28 +105,38 @@ class Survey:
             made[VOCABULARY] = "".join(f"{word}\n" for word in self.vocabulary).encode("utf-8")
         return made
 
-    def leakage(self, job: Job, leaks: Sequence[Leak]) -> dict[str, Any]:
-        """Return how many training examples resemble eval or test examples, and how many of those.
+    def leakage(self, job: Job, leaks: Sequence[Leak], seen: Seen) -> Leakage | None:
+        """Return what is known of leakage, or None where it is not looked for.
 
-        Nothing where leakage is not looked for.
+        Args:
+            job: What all tasks share.
+            leaks: The augmented copies that were found to leak.
+            seen: What the stored training examples are like.
         """
         if job.leakage == "off":
-            return {}
-        touched = {
-            end
-            for pair in self.pairs
-            for end in (pair.a, pair.b)
-            if "train" in (pair.a[0], pair.b[0])
-        }
+            return None
+        rows = self._near_duplicates(job, leaks)
+        stored = [row for row in rows if row["split"] == "train" and not row["dropped"]]
+        originals = [row for row in rows if row["split"] == "train" and not row["copy"]]
+        touched, leaking = _others(originals), _others(stored)
+        unknown: set[tuple[str, str]] = set()
+        held = self.decisions.reference
+        if held is not None:
+            touched = held.with_equals(touched)
+            leaking = held.with_equals(leaking | {held.name(at) for at in seen.alike})
+            unknown = {held.name(at) for at in seen.left_out} - leaking
         by = Counter(leak.by for leak in leaks)
-        return {
+        counts = {
             "mode": job.leakage,
             "training_originals": len(self.decisions.leaking),
             "copies_by_parent": by["parent"],
             "copies_by_content": by["content"],
-            "eval_examples": sum(split == "eval" for split, _ in touched),
-            "test_examples": sum(split == "test" for split, _ in touched),
         }
+        some = {"examples": touched, "leaking": leaking, "not_compared": unknown}
+        for name, found in some.items():
+            for held_out in ("eval", "test"):
+                counts[f"{held_out}_{name}"] = sum(split == held_out for split, _ in found)
+        return Leakage(counts, rows)
 
     def _pairs(self) -> dict[str, Any]:
         inside = [pair for pair in self.pairs if pair.a[0] == pair.b[0] == "train"]
@@ -114,7 +148,7 @@ class Survey:
             "candidates_not_compared": self.capped,
         }
 
-    def _near_duplicates(self, job: Job, leaks: Sequence[Leak]) -> bytes:
+    def _near_duplicates(self, job: Job, leaks: Sequence[Leak]) -> list[dict[str, Any]]:
         dropping = job.leakage == "drop"
         rows = []
         for pair in self.pairs:
@@ -124,14 +158,7 @@ class Survey:
         for leak in leaks:
             found = (leak.key, "train", leak.copy, leak.other, leak.split, leak.score, leak.by)
             rows.append((*found, dropping))
-        columns = list(zip(*rows, strict=True)) if rows else [()] * len(_NEAR_SCHEMA)
-        arrays = [
-            pa.array(column, field.type)
-            for column, field in zip(columns, _NEAR_SCHEMA, strict=True)
-        ]
-        sink = io.BytesIO()
-        pq.write_table(pa.table(arrays, schema=_NEAR_SCHEMA), sink, compression="zstd")
-        return sink.getvalue()
+        return [dict(zip(_NEAR_SCHEMA.names, row, strict=True)) for row in rows]
 
 
 def conclude(
@@ -150,18 +177,21 @@ def conclude(
     """
     parts = list(found)
     pairs = tuple(sorted({(one.a, one.b): one for some, _ in parts for one in some}.values()))
+    capped = sum(count for _, count in parts)
     is_text = job.schema.modality == "text"
     words = tuple(vocabulary(totals, job.vocabulary)) if is_text else ()
     return Survey(
         statistics=statistics(job, totals, groups),
         vocabulary=words,
         pairs=pairs,
-        capped=sum(capped for _, capped in parts),
-        decisions=_decide(job, totals, pairs, words),
+        capped=capped,
+        decisions=_decide(job, totals, pairs, words, crowded=capped > 0),
     )
 
 
-def _decide(job: Job, totals: Totals, pairs: Pairs, words: tuple[str, ...]) -> Decisions:
+def _decide(
+    job: Job, totals: Totals, pairs: Pairs, words: tuple[str, ...], *, crowded: bool
+) -> Decisions:
     leaking = _leaking(pairs) if job.leakage != "off" else {}
     drop = job.leakage == "drop"
     balance = None
@@ -179,6 +209,7 @@ def _decide(job: Job, totals: Totals, pairs: Pairs, words: tuple[str, ...]) -> D
         language_models=ngrams.to_bytes(totals.sentences[0]) if totals.sentences else b"",
         vocabulary=words if job.schema.tokens else (),
         reference=near.Entries.merged(totals.reference) if totals.reference else None,
+        crowded=crowded,
     )
 
 
@@ -192,6 +223,10 @@ def _leaking(pairs: Pairs) -> dict[str, Nearest]:
             if key not in leaking or _closeness(nearest) > _closeness(leaking[key]):
                 leaking[key] = nearest
     return leaking
+
+
+def _others(rows: Iterable[dict[str, Any]]) -> set[tuple[str, str]]:
+    return {(row["other_split"], row["other_key"]) for row in rows}
 
 
 def _training_first(pair: near.Pair) -> tuple[tuple[str, str], tuple[str, str]]:

@@ -54,6 +54,7 @@ class Decisions:
             (`pipelines.augment.text.ngrams.to_bytes`).
         vocabulary: Lines of ``vocabulary.txt``, where token ids are stored.
         reference: Sketches of the eval and test examples, where stored copies are checked.
+        crowded: Whether the search among the originals gave up on some of those.
     """
 
     leaking: Mapping[str, Nearest] = field(default_factory=dict)
@@ -62,6 +63,7 @@ class Decisions:
     language_models: bytes = b""
     vocabulary: tuple[str, ...] = ()
     reference: Entries | None = None
+    crowded: bool = False
 
     def training(self, examples: Examples) -> Examples:
         """Return the training examples that the dataset keeps."""

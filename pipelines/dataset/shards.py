@@ -17,7 +17,7 @@ from pipelines.augment.soft_labels import soft_labels
 from pipelines.dataset.balance import REPEAT
 from pipelines.dataset.decisions import NONE, Decisions
 from pipelines.dataset.images import ENCODERS
-from pipelines.dataset.near import sketcher
+from pipelines.dataset.near import Index, Matches, sketcher
 from pipelines.dataset.records import FeatureValue, compress, encode_examples, frame
 from pipelines.dataset.slices import Examples, Job, SliceTask, shard_path
 from pipelines.dataset.sources import BadRecord
@@ -74,6 +74,19 @@ class Leak:
 
 
 @dataclass(frozen=True)
+class Seen:
+    """Eval and test examples by their position in `Decisions.reference`, ascending.
+
+    Attributes:
+        alike: Those that a copy in the shard resembles.
+        left_out: Those that were not compared with each of its rows.
+    """
+
+    alike: tuple[int, ...] = ()
+    left_out: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
 class Shard:
     """A built shard, not yet written.
 
@@ -83,6 +96,7 @@ class Shard:
         offsets: Byte offset of every record in the uncompressed content.
         rows: What it holds.
         leaks: Copies found to leak; with ``leakage: drop`` they are not among the rows.
+        seen: What was seen in `Decisions.reference` when the rows were compared with it.
     """
 
     info: ShardInfo
@@ -90,6 +104,7 @@ class Shard:
     offsets: list[int]
     rows: Copy
     leaks: tuple[Leak, ...] = ()
+    seen: Seen = Seen()
 
 
 def build_shard(
@@ -104,12 +119,9 @@ def build_shard(
     """Augment one copy of a slice's examples and encode it: pure, no file is touched."""
     rows = augmented(job, examples, split=split, copy=copy, decisions=decisions)
     leaks: tuple[Leak, ...] = ()
-    if split == "train" and copy and decisions.reference is not None:
-        leaks = _leaks(job, rows, decisions)
-        if leaks and job.leakage == "drop":
-            gone = {(leak.key, leak.copy) for leak in leaks}  # by content: parents are left out
-            pairs = zip(rows.examples.keys, rows.numbers.tolist(), strict=True)
-            rows = rows.take(np.flatnonzero([pair not in gone for pair in pairs]))
+    seen = Seen()
+    if split == "train" and decisions.reference is not None:
+        rows, leaks, seen = _checked(job, rows, decisions, copied=copy > 0)
     content, offsets = frame(encode_copy(job, rows, decisions))
     data = compress(content) if job.schema.file_suffix.endswith(".gz") else content
     classes = Counter(rows.examples.labels.tolist())
@@ -124,7 +136,7 @@ def build_shard(
         classes={str(label): classes[label] for label in sorted(classes)},
         ops=_op_counts(rows.trace),
     )
-    return Shard(info, data, offsets, rows, leaks)
+    return Shard(info, data, offsets, rows, leaks, seen)
 
 
 def augmented(
@@ -251,24 +263,50 @@ def _more_features(
         )
 
 
-def _leaks(job: Job, rows: Copy, decisions: Decisions) -> tuple[Leak, ...]:
-    """Return the copies that leak: by their original first, by their content second."""
+def _checked(
+    job: Job, rows: Copy, decisions: Decisions, *, copied: bool
+) -> tuple[Copy, tuple[Leak, ...], Seen]:
+    """Return the rows that stay, the copies that leak, and what the rows that stay are like.
+
+    The survey has looked for leaking originals; only what it gave up is looked for here.
+    """
     index = decisions.index(job.schema.modality)
+    if index is None or not len(rows.examples) or not (copied or decisions.crowded):
+        return rows, (), Seen()
+    sketches = sketcher(job.schema.modality).sketch(rows.examples.values)
+    leaks: tuple[Leak, ...] = ()
+    alike: list[int] = []
+    crowded = decisions.crowded
+    if copied:
+        matches = index.query(sketches)
+        crowded = matches.capped > 0
+        leaks = _leaks(rows, matches, index, decisions)
+        if leaks and job.leakage == "drop":
+            gone = {(leak.key, leak.copy) for leak in leaks}  # by content: parents are left out
+            pairs = zip(rows.examples.keys, rows.numbers.tolist(), strict=True)
+            stay = np.flatnonzero([pair not in gone for pair in pairs])
+            rows, sketches = rows.take(stay), sketches[stay]
+        else:
+            alike = np.unique(matches.positions).tolist()
+    left_out = np.flatnonzero(index.left_out(sketches)).tolist() if crowded else ()
+    return rows, leaks, Seen(tuple(alike), tuple(left_out))
+
+
+def _leaks(rows: Copy, matches: Matches, index: Index, decisions: Decisions) -> tuple[Leak, ...]:
+    """Return the copies that leak: by their original first, by their content second."""
     keys, numbers = rows.examples.keys, rows.numbers.tolist()
     leaks = {
         row: Leak(key, numbers[row], nearest.split, nearest.key, nearest.score, "parent")
         for row, key in enumerate(keys)
         if (nearest := decisions.leaking.get(key)) is not None
     }
-    if index is not None and keys:
-        matches = index.query(sketcher(job.schema.modality).sketch(rows.examples.values))
-        found = zip(matches.rows.tolist(), matches.positions.tolist(), matches.scores, strict=True)
-        for row, at, score in found:
-            if row not in leaks:  # the first match of a row is its nearest
-                split, other = index.entries.splits[at], index.entries.keys[at]
-                leaks[row] = Leak(
-                    keys[row], numbers[row], split, other, round(float(score), 4), "content"
-                )
+    found = zip(matches.rows.tolist(), matches.positions.tolist(), matches.scores, strict=True)
+    for row, at, score in found:
+        if row not in leaks:  # the first match of a row is its nearest
+            split, other = index.entries.splits[at], index.entries.keys[at]
+            leaks[row] = Leak(
+                keys[row], numbers[row], split, other, round(float(score), 4), "content"
+            )
     return tuple(leaks[row] for row in sorted(leaks))
 
 

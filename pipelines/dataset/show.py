@@ -75,6 +75,12 @@ def guards(manifest: Manifest) -> list[str]:
             f"copies resemble {leakage['eval_examples']:,} eval and {leakage['test_examples']:,} "
             f"test examples; {verb}"
         )
+        unknown = [leakage.get(f"{split}_not_compared", 0) for split in ("eval", "test")]
+        if any(unknown):
+            lines.append(
+                f"  leakage      {unknown[0]:,} eval and {unknown[1]:,} test examples were not "
+                "compared with all: too many are alike"
+            )
     if attack:
         lines.append(
             f"  adversarial  {attack['examples']:,} copies perturbed; the model knew "

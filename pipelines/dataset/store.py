@@ -28,7 +28,7 @@ import pyarrow.parquet as pq
 from pipelines.dataset import files
 from pipelines.dataset.decisions import DECISIONS, LANGUAGE_MODELS, NONE, Decisions
 from pipelines.dataset.records import read_shard
-from pipelines.dataset.shards import Leak, Shard, build_shard, encode_quarantine
+from pipelines.dataset.shards import Leak, Seen, Shard, build_shard, encode_quarantine
 from pipelines.dataset.slices import Job, SliceData, SliceTask, shard_path
 from schemas.canonical import sha256
 from schemas.dataset_schema import SCHEMA_FILE
@@ -48,6 +48,7 @@ SIDE_SUFFIX = ".arrow"
 _INFO = b"beam_refinery.shard"
 _STAMP = b"beam_refinery.stamp"
 _LEAKS = b"beam_refinery.leaks"
+_SEEN = b"beam_refinery.seen"
 
 
 def run_task(
@@ -155,6 +156,8 @@ def encode_side_file(job: Job, task: SliceTask, shard: Shard) -> pa.Buffer:
     metadata = {_INFO: json.dumps(vars(info)).encode(), _STAMP: job.stamp.encode()}
     if shard.leaks:
         metadata[_LEAKS] = json.dumps([asdict(leak) for leak in shard.leaks]).encode()
+    if shard.seen != Seen():
+        metadata[_SEEN] = json.dumps(asdict(shard.seen)).encode()
     schema = schema.with_metadata(metadata)
     sink = pa.BufferOutputStream()
     with pa.ipc.new_file(sink, schema) as writer:
@@ -224,14 +227,19 @@ def collect_shards(job: Job, tasks: Iterable[SliceTask]) -> list[ShardInfo]:
     return infos
 
 
-def collect_leaks(job: Job, shards: Iterable[ShardInfo]) -> list[Leak]:
-    """Return the copies that were found to leak, in dataset order."""
+def collect_leaks(job: Job, shards: Iterable[ShardInfo]) -> tuple[list[Leak], Seen]:
+    """Return the copies that were found to leak, in dataset order, and what all shards saw."""
     leaks: list[Leak] = []
+    alike: set[int] = set()
+    left_out: set[int] = set()
     for shard in shards:
         data = files.read_bytes(side_path(job.output, shard.path))
         metadata: dict[bytes, bytes] = pa.ipc.open_file(data).schema.metadata or {}
         leaks += [Leak(**one) for one in json.loads(metadata.get(_LEAKS, b"[]"))]
-    return leaks
+        seen = json.loads(metadata.get(_SEEN, b"{}"))
+        alike.update(seen.get("alike", ()))
+        left_out.update(seen.get("left_out", ()))
+    return leaks, Seen(tuple(sorted(alike)), tuple(sorted(left_out)))
 
 
 def merge_provenance(job: Job, shards: Sequence[ShardInfo]) -> pa.Table:

@@ -4,8 +4,6 @@ import dataclasses
 import json
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -23,10 +21,11 @@ from components.data_checks import (
 )
 from components.data_checks.distances import PERMUTATIONS, by_chance, jensen_shannon, l_infinity
 from components.data_checks.features import EDGES, histogram, image_features, text_features
+from schemas.canonical import sha256
 from schemas.data_gates import DataGates
 from schemas.errors import InputError
 from schemas.features import ExampleSchema
-from schemas.manifest import load_manifest
+from schemas.manifest import FileInfo, load_manifest
 from schemas.report import GateDecision
 from schemas.validation import validated
 from tests.components.conftest import write_dataset
@@ -518,30 +517,20 @@ def test_another_modality_is_refused(plain, reviews_dir, tmp_path):
 # Leakage
 
 
-def leaking(root, rows, mode="report"):
-    """Write digits whose near-duplicates are ``rows``: split, other split, other key, dropped."""
-    digits(root, counts={"leakage": {"mode": mode}})
-    names = ("split", "other_split", "other_key", "dropped")
-    columns = [list(column) for column in zip(*rows, strict=True)]
-    pq.write_table(
-        pa.table(dict(zip(names, columns, strict=True))), root / "near_duplicates.parquet"
-    )
+COUNTS = {"eval_leaking": 2, "test_leaking": 1, "eval_not_compared": 0, "test_not_compared": 0}
+
+
+def leaking(root, **counts):
+    """Write digits whose survey counts near-duplicates."""
+    survey = json.dumps({"leakage": COUNTS | counts}).encode()
+    entry = FileInfo(path="survey.json", bytes=len(survey), sha256=sha256(survey))
+    digits(root, counts={"leakage": {"mode": "report"}}, files=(entry,))
+    (root / "survey.json").write_bytes(survey)
     return root
 
 
-ROWS = [
-    ("train", "eval", "a", False),
-    ("train", "eval", "a", False),  # two training examples, or copies of one
-    ("train", "eval", "b", False),
-    ("train", "eval", "c", True),  # left out of training
-    ("train", "train", "d", False),
-    ("eval", "test", "e", False),
-    ("train", "test", "f", False),
-]
-
-
 def test_leakage_above_the_limit(tmp_path):
-    root = leaking(tmp_path, ROWS)
+    root = leaking(tmp_path)
     decision = decide(root, max_leakage=0.005)
     assert the_reason(decision) == (
         "share of eval with a near-duplicate in train 0.0067 (n=300) is above the most allowed "
@@ -551,8 +540,18 @@ def test_leakage_above_the_limit(tmp_path):
     assert decide(root, max_leakage=2 / 300).blessed
 
 
+def test_what_was_not_compared_may_leak(tmp_path):
+    root = leaking(tmp_path, test_not_compared=20)
+    assert the_reason(decide(root, max_leakage=0.0699)) == (
+        "share of test with a near-duplicate in train, or not compared for too many alike (20) "
+        "0.0700 (n=300) is above the most allowed 0.0699"
+    )
+    assert "keep one of many that are alike" in refusal(decide(root, max_leakage=0.0699))
+    assert decide(root, max_leakage=0.07).blessed
+
+
 def test_leakage_without_a_limit_is_shown(tmp_path):
-    decision = decide(leaking(tmp_path, ROWS))
+    decision = decide(leaking(tmp_path))
     assert decision.blessed
     shown = [one for one in decision.checks if one.measure.startswith("share of")]
     assert [(one.measure.split()[2], one.value, one.limit) for one in shown] == [
@@ -569,12 +568,36 @@ def test_leakage_that_was_not_looked_for_is_no_pass(plain):
     )
 
 
-def test_a_missing_list_of_near_duplicates_is_an_error(tmp_path):
-    root = digits(tmp_path, counts={"leakage": {"mode": "report"}})
-    with pytest.raises(
-        InputError, match="near_duplicates.parquet: .* materialize the recipe again"
-    ):
-        decide(root, max_leakage=0.01)
+def not_there(root):
+    (root / "survey.json").unlink()
+
+
+def exchanged(root):
+    path = root / "survey.json"
+    path.write_bytes(path.read_bytes().replace(b'"test_leaking": 1', b'"test_leaking": 0'))
+
+
+def of_an_earlier_version(root):
+    survey = json.dumps({"leakage": {"eval_examples": 2, "test_examples": 1}}).encode()
+    entry = FileInfo(path="survey.json", bytes=len(survey), sha256=sha256(survey))
+    (root / "survey.json").write_bytes(survey)
+    manifest = dataclasses.replace(load_manifest(root), files=(entry,))
+    (root / "manifest.json").write_text(manifest.to_json())
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (not_there, "No such file"),
+        (exchanged, "not the file that the manifest lists"),
+        (of_an_earlier_version, "'eval_leaking' is missing: an earlier version wrote it"),
+    ],
+)
+def test_a_survey_that_cannot_be_trusted_is_an_error(tmp_path, damage, reason):
+    root = leaking(tmp_path)
+    damage(root)
+    with pytest.raises(InputError, match=f"survey.json: .*{reason}.* materialize the recipe again"):
+        decide(root, max_leakage=0.5)
 
 
 # Real datasets

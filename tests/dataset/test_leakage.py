@@ -12,7 +12,9 @@ from sklearn.datasets import load_sample_images
 
 from pipelines.dataset.lookup import replay
 from pipelines.dataset.materialize import materialize
+from pipelines.dataset.near import index
 from pipelines.dataset.plan import make_plan
+from pipelines.dataset.show import guards
 from pipelines.dataset.verify import verify
 from tests.dataset.support import image_records, parsed, text_records, tfds_recipe, write_tfds
 
@@ -121,6 +123,12 @@ def test_counts_agree_with_the_table(reported):
     assert counts["test_examples"] >= 3
     survey = json.loads(Path(reported.path, "survey.json").read_text("utf-8"))
     assert survey["leakage"] == counts
+    leaking = {
+        (row["other_split"], row["other_key"]) for row in found if row["other_split"] != "train"
+    }
+    assert counts["test_leaking"] == sum(split == "test" for split, _ in leaking)
+    assert counts["eval_leaking"] == sum(split == "eval" for split, _ in leaking)
+    assert counts["test_not_compared"] == counts["eval_not_compared"] == 0
     assert survey["near_duplicates"]["candidates_not_compared"] == 0
 
 
@@ -138,6 +146,7 @@ def test_drop_leaves_out_originals_and_copies(leaky, reported, tmp_path):
     gone = reported.manifest.examples - dropped.manifest.examples
     counts = dropped.manifest.counts["leakage"]
     assert gone == counts["training_originals"] * 7 + counts["copies_by_content"]
+    assert (counts["eval_leaking"], counts["test_leaking"]) == (0, 0)
     assert verify(dropped.path).ok
     assert replay(dropped.path, KEYS[3], 0).equal
     backwards = dataclasses.replace(
@@ -152,6 +161,68 @@ def test_dropped_examples_do_not_count_when_classes_are_levelled(leaky, tmp_path
     rows = pq.read_table(f"{dataset.path}/provenance.parquet").to_pylist()
     labels = [row["label"] for row in rows if row["split"] == "train" and row["copy"] == 0]
     assert labels.count(0) == labels.count(1) > 10
+
+
+@pytest.fixture(scope="module")
+def frames(tmp_path_factory):
+    """Return a TFDS folder whose test split is of two scenes, 40 frames of each, almost equal.
+
+    Training holds one frame of the first as it is, and one of the second turned.
+    """
+    root = tmp_path_factory.mktemp("frames")
+    every = photographs()
+    steps = np.random.default_rng(4).integers(-2, 3, (80, *every[0].shape))
+    scenes = np.repeat(every[[0, 9]].astype(int), 40, axis=0)
+    test = np.clip(scenes + steps, 0, 255).astype(np.uint8)
+    planted = [every[0], np.rot90(every[9])]
+    train = np.concatenate([planted, every[20:70]])
+    parts = {"train": [image_records(train)], "test": [image_records(test)]}
+    write_tfds(root, parts, shape=(SIDE, SIDE, 3))
+    return root
+
+
+def counted(dataset):
+    """Return the test examples that leak and those that were not compared with all."""
+    counts = dataset.manifest.counts["leakage"]
+    return counts["test_leaking"], counts["test_not_compared"]
+
+
+def test_crowds_hide_no_leak(frames, tmp_path, monkeypatch):
+    """What the search gives up is counted, for originals and for copies; it is the same any way."""
+    originals = {"copies": 0}
+    copies = {"policy": TURNS, "copies": 6}
+    assert counted(built(frames, tmp_path / "all", **originals)[0]) == (40, 0)
+    assert counted(built(frames, tmp_path / "both", **copies)[0]) == (80, 0)
+    monkeypatch.setattr(index, "CAP", 4)
+    found, unknown = counted(built(frames, tmp_path / "few", **originals)[0])
+    assert found < 40 <= found + unknown
+    dataset, plan = built(frames, tmp_path / "few both", **copies)
+    found, unknown = counted(dataset)
+    assert found < 80 == found + unknown
+    assert f"eval and {unknown} test examples were not compared" in guards(dataset.manifest)[-1]
+    backwards = dataclasses.replace(
+        make_plan(parsed(tfds_recipe(frames, **copies)), str(tmp_path / "again")),
+        tasks=plan.tasks[::-1],
+    )
+    assert materialize(backwards).manifest.digest == dataset.manifest.digest
+
+
+def test_equal_examples_leak_each(tmp_path):
+    """The search finds the first of equal ones alone."""
+    every = photographs()
+    train, test = every[20:40], np.repeat(every[20:22], 5, axis=0)
+    parts = {"train": [image_records(train)], "test": [image_records(test)]}
+    write_tfds(tmp_path / "in", parts, shape=(SIDE, SIDE, 3))
+    dataset = built(tmp_path / "in", tmp_path / "out", policy=TURNS, copies=1)[0]
+    assert counted(dataset) == (10, 0)
+    assert dataset.manifest.counts["leakage"]["test_examples"] == 10
+
+
+def test_what_was_dropped_is_compared_with_nothing(frames, tmp_path, monkeypatch):
+    monkeypatch.setattr(index, "CAP", 4)
+    dropped = built(frames, tmp_path / "out", copies=0, leakage="drop")[0]
+    assert copies_of(dropped, KEYS[0]) == []
+    assert counted(dropped) == (0, 0)
 
 
 def test_off_looks_for_nothing(leaky, tmp_path):

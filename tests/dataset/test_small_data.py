@@ -10,7 +10,7 @@ from pipelines.dataset.images import encode_png
 from pipelines.dataset.materialize import materialize
 from pipelines.dataset.near import Entries, sketcher
 from pipelines.dataset.plan import make_plan
-from pipelines.dataset.shards import _leaks, augmented
+from pipelines.dataset.shards import _checked, augmented
 from pipelines.dataset.slices import read_slice, split_of
 from pipelines.dataset.verify import verify
 from schemas.errors import InputError
@@ -105,6 +105,6 @@ def test_equal_references_with_other_keys_are_not_mixed_up(tmp_path):
     for prefix in "ab":
         keys = tuple(f"{prefix}{i}" for i in range(4))
         reference = Entries(sketches, ("test",) * 4, keys)
-        found = _leaks(plan.job, rows, Decisions(reference=reference))
+        _, found, _ = _checked(plan.job, rows, Decisions(reference=reference), copied=True)
         assert found
         assert {leak.other[0] for leak in found} == {prefix}

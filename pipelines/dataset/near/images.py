@@ -72,7 +72,7 @@ class ImageSketcher:
         flat_level: See `flat`.
     """
 
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
     size: ClassVar[int] = SIZE
     key_bits: ClassVar[int] = _KEY_BITS
     max_distance: ClassVar[int] = 14

@@ -9,7 +9,7 @@ different ones only `CAP` are compared, so that blank images or texts cost no qu
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
@@ -32,7 +32,7 @@ class Sketcher(Protocol):
     """What `Index` needs of a kind of sketch.
 
     Attributes:
-        VERSION: Raised with every change of sketches, keys or scores.
+        VERSION: Raised with every change of sketches, keys, scores or counts.
         size: Bytes of a sketch.
         key_bits: Keys are below 2 to this power.
         max_distance: Largest number of differing bits of a candidate's code.
@@ -90,6 +90,12 @@ class Entries:
         """Return the entries at rows (integers), in that order."""
         splits = tuple(self.splits[i] for i in rows)
         return Entries(self.sketches[rows], splits, tuple(self.keys[i] for i in rows))
+
+    def with_equals(self, names: Container[tuple[str, str]]) -> set[tuple[str, str]]:
+        """Return those of the names that are here, and all whose sketch equals one of theirs."""
+        _, group = _grouped(self.sketches)
+        wanted = {int(group[row]) for row in range(len(self)) if self.name(row) in names}
+        return {self.name(row) for row in range(len(self)) if int(group[row]) in wanted}
 
     def ordered(self) -> Entries:
         """Return the entries by split and key."""
@@ -170,6 +176,19 @@ class Index:
             rows = unique[rows]
         order = np.lexsort((positions, -scores, rows))
         return Matches(rows[order], positions[order], scores[order], capped)
+
+    def left_out(self, sketches: Array) -> Array:
+        """Return bool[N]: the entries that `query` does not compare with each of these rows.
+
+        They stand behind the first `CAP` under a key of one of the rows, uint8[N, S].
+        """
+        behind = np.zeros(len(self._unique), bool)
+        if len(sketches):
+            keys = np.unique(self.sketcher.query_codes(sketches)[0]).astype(np.int64)
+            starts = self._starts[keys].astype(np.int64) + CAP
+            places = self._places[_ranges(starts, np.maximum(self._starts[keys + 1] - starts, 0))]
+            behind[places % max(len(self._unique), 1)] = True
+        return behind[self.group]
 
     def matched(self, sketches: Array) -> Array:
         """Return bool[N]: does a row of uint8[N, S] nearly equal any reference?"""

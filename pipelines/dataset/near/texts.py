@@ -50,7 +50,7 @@ class TextSketcher:
         short_jaccard: See `short`.
     """
 
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
     size: ClassVar[int] = SIZE
     key_bits: ClassVar[int] = _KEY_BITS
     max_distance: ClassVar[int] = 0

@@ -144,6 +144,30 @@ def test_crowded_keys_are_capped_and_counted(monkeypatch):
     assert len(matches.rows) <= 40 * 4 * 32
 
 
+def test_what_a_crowded_key_hides_is_named(monkeypatch):
+    """All that more candidates would have found is among what was left out."""
+    one = patches()[7].astype(int)
+    steps = np.random.default_rng(3).integers(-2, 3, (60, *one.shape))
+    alike = entries_of(np.clip(one + steps, 0, 255).astype(np.uint8), "test")
+    others = entries_of(patches()[20:60], "test", 100)
+    built = Index.of(ImageSketcher(), Entries.merged([alike, alike.take(np.arange(3)), others]))
+    queries = entries_of(np.concatenate([patches()[7:9], patches()[30:32]])).sketches
+    everything = built.query(queries)
+    assert everything.capped == 0
+    assert not built.left_out(queries).any()
+    monkeypatch.setattr(index, "CAP", 4)
+    found = built.query(queries)
+    assert found.capped > 0
+    left_out = np.flatnonzero(built.left_out(queries))
+    hidden = set(everything.positions.tolist()) - set(found.positions.tolist())
+    assert len(hidden) > 30
+    assert hidden <= set(left_out.tolist())
+    assert not built.left_out(queries[:0]).any()
+    assert not built.left_out(queries[2:]).all()
+    empty = Index.of(ImageSketcher(), alike.take(np.zeros(0, np.int64)))
+    assert len(empty.left_out(queries)) == 0
+
+
 def test_groups_are_connected():
     a, b, c, d, e = (("train", key) for key in "abcde")
     pairs = [Pair(b, c, 0.9), Pair(d, e, 0.9), Pair(a, b, 1.0)]
