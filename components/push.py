@@ -22,6 +22,7 @@ from components.serving.signing import SigningKey
 from components.serving.store import (
     NOT_THE_MODEL,
     LiveModel,
+    complete_history,
     current_version,
     live_model,
     locked,
@@ -137,20 +138,16 @@ def push(
                 fill=lambda folder: write_promotion(folder, promotion),
                 key=key,
             )
-            live = live_model(serving)
+            version, pushed = event.version, True
+        else:
+            version, digest, pushed = live.version, live.digest, recovered == live.version
         if keep is not None:
             # The model is live. What is announced `recover` removes, and fails if it cannot; the
-            # rest is up to the next push.
+            # rest is up to the next push. A history that lacks the line of the push gets no other.
             with contextlib.suppress(OSError, FailedError):
+                complete_history(serving)
                 retire(serving, keep)
-    if live is None:
-        raise FailedError(f"what was just pushed to {serving} cannot be read back; push again")
-    return PushResult(
-        version=live.version,
-        path=live.path,
-        digest=live.digest,
-        pushed=fresh or recovered == live.version,
-    )
+    return PushResult(version=version, path=serving / str(version), digest=digest, pushed=pushed)
 
 
 def _check_judged(model: Path, digest: str, promotion: Promotion) -> None:

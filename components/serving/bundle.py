@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from components.serving.card import card_markdown, model_card
-from components.serving.history import PROMOTIONS, Event, event_from
+from components.serving.history import PROMOTIONS, Event, History, event_from
 from components.serving.seals import SEAL, indented, sealed, unsealed
 from components.tree import file_digest, tree_files
 from schemas.errors import FailedError
@@ -251,19 +251,43 @@ def file_problems(serving: Path, bundle: Bundle, *, model_only: bool = False) ->
             expected = bundle.files.get(full)
             if expected is None:
                 problems.append(f"{full}: not named in {promotion}/{BUNDLE}")
-            elif path.stat().st_size != expected["bytes"]:
-                problems.append(f"{full}: {path.stat().st_size} bytes, not {expected['bytes']}")
-            elif file_digest(path) != expected["sha256"]:
-                problems.append(f"{full}: content differs from the bundle (SHA-256)")
+            else:
+                problems += _content_problems(full, path, expected)
         gone = (full for full in bundle.files if full.startswith(f"{place}/"))
         problems += [f"{full}: missing" for full in gone if full[len(place) + 1 :] not in present]
     return problems
 
 
+def _content_problems(name: str, path: Path, expected: Mapping[str, Any]) -> list[str]:
+    try:
+        size = path.stat().st_size
+        if size != expected["bytes"]:
+            return [f"{name}: {size} bytes, not {expected['bytes']}"]
+        if file_digest(path) != expected["sha256"]:
+            return [f"{name}: content differs from the bundle (SHA-256)"]
+    except OSError as error:
+        return [f"{name}: cannot be read ({error.strerror or error})"]
+    return []
+
+
+def is_signed(serving: Path, version: int) -> bool:
+    """Whether a version has a signature, be it a valid one or not."""
+    return (bundle_folder(serving, version) / SIGNATURE).is_file()
+
+
 def signature_of(serving: Path, version: int) -> str | None:
-    """Return the SHA-256 of a version's signature, or None where it is unsigned."""
-    path = bundle_folder(serving, version) / SIGNATURE
-    return file_digest(path) if path.is_file() else None
+    """Return the SHA-256 of a version's signature, or None where it is unsigned.
+
+    Raises:
+        FailedError: it cannot be read.
+    """
+    if not is_signed(serving, version):
+        return None
+    try:
+        return file_digest(bundle_folder(serving, version) / SIGNATURE)
+    except OSError as error:
+        name = f"{PROMOTIONS}/{version}/{SIGNATURE}"
+        raise FailedError(f"{name}: cannot be read ({error.strerror or error})") from error
 
 
 def published_event(serving: Path, bundle: Bundle) -> Event:
@@ -272,3 +296,24 @@ def published_event(serving: Path, bundle: Bundle) -> Event:
     return dataclasses.replace(
         bundle.event, bundle=bundle.seal, signature=signature, identity=bundle.identity
     )
+
+
+def unwritten_event(serving: Path, version: int, history: History) -> Event | None:
+    """Return the line that a crash kept from the history, or None where it kept none of a version.
+
+    Its bundle has it, and names the line that was the history's last. Nothing is written to a
+    history before what a crash left is finished, so that still is the last one.
+    """
+    if history.of_version(version) is not None or not has_bundle(serving, version):
+        return None
+    try:
+        bundle = read_bundle(serving, version)
+        return published_event(serving, bundle) if bundle.history == history.head else None
+    except FailedError:  # a damaged bundle has nothing to say
+        return None
+
+
+def came_from_elsewhere(bundle: Bundle, history: History) -> bool:
+    """Whether a history that is whole has no line of a version, and no crash kept it from one."""
+    lacks = history.of_version(bundle.version) is None and bundle.history != history.head
+    return lacks and not history.problems

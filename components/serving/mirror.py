@@ -24,7 +24,7 @@ from components.serving.mirror_state import (
     when_written,
 )
 from components.serving.remote import FolderRemote, Remote, Stored, open_remote
-from components.serving.store import CURRENT, is_serving_folder, locked, recover
+from components.serving.store import CURRENT, is_serving_folder, locked, may_be_served, recover
 from components.tree import file_digest
 from schemas.errors import FailedError, InputError
 
@@ -200,7 +200,7 @@ def _claim(local: Local, remote: Remote, there: Mapping[str, Stored]) -> bytes:
             "to an empty folder, or put that file back"
         )
     for top in sorted({name.split("/")[0] for name in others if "/" in name}):
-        if top.isdecimal() and not _is_known(local, top):
+        if may_be_served(top) and not _is_known(local, top):
             raise InputError(
                 f"{remote.url}: holds {top}/, and no version {top} was ever pushed here; whoever "
                 "serves the highest number would serve it: remove it there"

@@ -62,7 +62,7 @@ def read_local(serving: Path) -> Local:
     versions = version_numbers(serving)
     bundles = version_numbers(serving / PROMOTIONS)
     damaged = frozenset(
-        one for one in {*versions, *bundles} if _is_damaged(serving, one, one in versions)
+        one for one in {*versions, *bundles} if _is_damaged(serving, one, one in versions, known)
     )
     if live.version in damaged:
         raise FailedError(
@@ -85,19 +85,25 @@ def read_local(serving: Path) -> Local:
     )
 
 
-def _is_damaged(serving: Path, version: int, present: bool) -> bool:
-    """Whether a version, or the bundle that is left of one, is not what was promoted."""
+def _is_damaged(serving: Path, version: int, present: bool, known: History) -> bool:
+    """Whether a version, or the bundle that is left of one, is not what was promoted.
+
+    A bundle that the history does not name is not: every number stands for one set of files, here
+    and at the mirror.
+    """
     if present:
         found = version_at(serving, version)
-        return found is None or not found.intact
-    if not has_bundle(serving, version):
+        return found is None or not found.intact_by(known)
+    event = known.of_version(version)
+    if event is None or not has_bundle(serving, version):
         return True
     try:
-        problems = file_problems(serving, read_bundle(serving, version))
+        bundle = read_bundle(serving, version)
+        problems = file_problems(serving, bundle)
     except FailedError:
         return True
     own = bundle_folder(serving, version).relative_to(serving).as_posix()
-    return any(one.startswith(own) for one in problems)
+    return bundle.seal != event.bundle or any(one.startswith(own) for one in problems)
 
 
 def when_written(name: str) -> tuple[int, str]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from components.serving.bundle import has_bundle, published_event, read_bundle
+from components.serving.bundle import unwritten_event
 from components.serving.history import Event, read_history
 from components.serving.store import version_numbers
 from components.serving.verify import ServingVerdict
-from schemas.errors import FailedError, printable
+from schemas.errors import printable
 
 
 def verdict_lines(verdict: ServingVerdict) -> Iterator[str]:
@@ -41,14 +41,8 @@ def events_of(serving: Path) -> list[Event]:
         FailedError: it cannot be read.
     """
     history = read_history(serving)
-    events = list(history.events)
-    for version in version_numbers(serving):
-        if history.of_version(version) is None and has_bundle(serving, version):
-            try:
-                events.append(published_event(serving, read_bundle(serving, version)))
-            except FailedError:  # `verify` names it
-                continue
-    return events
+    left = (unwritten_event(serving, one, history) for one in version_numbers(serving))
+    return [*history.events, *(event for event in left if event is not None)]
 
 
 def history_lines(serving: Path) -> Iterator[str]:

@@ -23,12 +23,14 @@ from typing import Any
 
 from components.serving.bundle import (
     bundle_folder,
+    came_from_elsewhere,
     copy_plain,
     file_problems,
     has_bundle,
     published_event,
     read_bundle,
     seal_bundle,
+    unwritten_event,
 )
 from components.serving.history import (
     PROMOTIONS,
@@ -78,17 +80,28 @@ class LiveModel:
     def intact(self) -> bool:
         """Whether files and bundle are those that were pushed (they are read).
 
-        A version without a bundle is intact only where the history knows of none.
+        A version without a bundle is intact only where the history knows of none. One whose bundle
+        is another than the history names is not, nor is what cannot be read.
         """
-        serving = self.path.parent
+        try:
+            return self.intact_by(read_history(self.path.parent))
+        except FailedError:
+            return False
+
+    def intact_by(self, history: History) -> bool:
+        """As `intact`, by a history that was read already."""
+        serving, event = self.path.parent, history.of_version(self.version)
         try:
             if tree_digest(self.path, leave_out=NOT_THE_MODEL) != self.digest:
                 return False
-            if has_bundle(serving, self.version):
-                return not file_problems(serving, read_bundle(serving, self.version))
-            event = read_history(serving).of_version(self.version)
-            return event is None or event.bundle is None
-        except FailedError:
+            if not has_bundle(serving, self.version):
+                return event is None or event.bundle is None
+            bundle = read_bundle(serving, self.version)
+            other = event is not None and event.bundle != bundle.seal
+            if other or came_from_elsewhere(bundle, history):
+                return False
+            return not file_problems(serving, bundle)
+        except (OSError, FailedError):
             return False
 
 
@@ -98,9 +111,9 @@ def live_model(serving: Path) -> LiveModel | None:
 
 
 def current_version(serving: Path) -> int:
-    """Return the number in ``CURRENT``, 0 where there is none."""
+    """Return the number in ``CURRENT``, 0 where there is none or the file is a link."""
     try:
-        text = read_plain(serving / CURRENT).decode("ascii").strip()
+        text = read_plain(serving / CURRENT, links=False).decode("ascii").strip()
     except (OSError, ValueError):
         return 0
     return int(text) if _VERSION.fullmatch(text) else 0
@@ -123,6 +136,11 @@ def version_at(serving: Path, version: int) -> LiveModel | None:
     return found if type(found.digest) is type(found.identity) is str else None
 
 
+def may_be_served(name: str) -> bool:
+    """Whether TensorFlow Serving may take a folder of that name for a version."""
+    return name.isdecimal()
+
+
 def version_numbers(folder: Path) -> list[int]:
     """Return the numbers of the version folders (or of their bundles), ascending."""
     if not folder.is_dir():
@@ -131,15 +149,19 @@ def version_numbers(folder: Path) -> list[int]:
 
 
 def next_version(serving: Path) -> int:
-    """Return a number above every one that was ever given.
+    """Return a number above every one that was ever given, whatever became of that version.
 
     Raises:
-        FailedError: there is none of 18 digits.
+        FailedError: there is none of 18 digits, or the history cannot be read.
     """
-    given = (*version_numbers(serving), *version_numbers(serving / PROMOTIONS))
-    number = max((current_version(serving), *given)) + 1
+    there = (*version_numbers(serving), *version_numbers(serving / PROMOTIONS))
+    told = (event.version or 0 for event in read_history(serving).events)
+    number = max((current_version(serving), *there, *told)) + 1
     if not _VERSION.fullmatch(str(number)):
-        raise FailedError(f"{serving}: no number is left above {number - 1}: remove that version")
+        raise FailedError(
+            f"{serving}: no number is left above {number - 1}: remove that version, or push to a "
+            "new folder where the history names it"
+        )
     return number
 
 
@@ -201,8 +223,9 @@ def recover(serving: Path) -> int | None:
     """Finish or undo what a crash cut off; the caller holds the lock.
 
     Temporary folders go: nobody else can be at work in them. A bundle without a version goes. A
-    complete version that the history does not know yet goes live. A version that retention had
-    begun to remove goes. A damaged history is left as it is: `verify` names it.
+    complete version that a crash kept from going live goes live, and its line into the history. A
+    version that retention had begun to remove goes. A damaged history, and a version that no push
+    put there, are left as they are: `verify` names them.
 
     Returns:
         The version that went live by this, or None.
@@ -221,10 +244,7 @@ def recover(serving: Path) -> int | None:
         if history.retired(version) and version != current:
             discard(serving, version)
     went_live = _roll_forward(serving, history, current)
-    for version in version_numbers(serving):
-        if history.of_version(version) is None and has_bundle(serving, version):
-            with contextlib.suppress(FailedError):  # a damaged bundle has nothing to say
-                append_event(serving, published_event(serving, read_bundle(serving, version)))
+    complete_history(serving)
     return went_live
 
 
@@ -232,13 +252,32 @@ def _roll_forward(serving: Path, history: History, current: int) -> int | None:
     """Point ``CURRENT`` at the newest version that a crash kept from going live."""
     newest = max(version_numbers(serving), default=0)
     found = version_at(serving, newest) if newest > current else None
-    # A pointer that somebody set back by hand stays where it is: the history knows that version.
-    if found is None or (current and history.of_version(newest)):
+    if found is None or not has_bundle(serving, newest):
         return None
-    if not has_bundle(serving, newest) or not found.intact:
+    if history.of_version(newest) is not None:
+        if current:  # somebody set the pointer back by hand: it stays
+            return None
+    elif unwritten_event(serving, newest, history) is None:
+        return None
+    if not found.intact_by(history):
         return None
     write_text(serving / CURRENT, f"{newest}\n")
     return newest
+
+
+def complete_history(serving: Path) -> None:
+    """Write the lines that a crash or a full disk kept from the history.
+
+    Raises:
+        OSError: the disk is full or refuses.
+        FailedError: the history cannot be read.
+    """
+    history = read_history(serving)
+    for version in version_numbers(serving):
+        event = unwritten_event(serving, version, history)
+        if event is not None:
+            append_event(serving, event)
+            history = read_history(serving)
 
 
 def publish(
@@ -299,7 +338,7 @@ def publish(
     finally:
         with contextlib.suppress(OSError):  # `recover` removes it
             remove(staging)
-    with contextlib.suppress(OSError):  # it is live; `recover` does what is missing
+    with contextlib.suppress(OSError, FailedError):  # it is live; `recover` does what is missing
         sync(serving)
         append_event(serving, published_event(serving, sealed))
 
@@ -314,7 +353,8 @@ def _take_back(serving: Path, version: int) -> None:
         OSError: ``CURRENT`` cannot be read, or the disk refuses; `recover` decides then.
     """
     pointer = serving / CURRENT
-    if pointer.exists() and read_plain(pointer) == f"{version}\n".encode():
+    ours = pointer.exists() and not pointer.is_symlink()  # no push writes a link
+    if ours and read_plain(pointer, links=False) == f"{version}\n".encode():
         return
     if (serving / str(version)).exists():
         discard(serving, version)

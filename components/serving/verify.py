@@ -13,10 +13,13 @@ from components.serving.bundle import (
     STAGES,
     Bundle,
     bundle_folder,
+    came_from_elsewhere,
     file_problems,
     has_bundle,
+    is_signed,
     read_bundle,
     signature_of,
+    unwritten_event,
 )
 from components.serving.decisions import decision_problems, not_decided_again
 from components.serving.history import (
@@ -33,6 +36,7 @@ from components.serving.store import (
     PATIENCE,
     current_version,
     is_serving_folder,
+    may_be_served,
     undisturbed,
     version_at,
     version_numbers,
@@ -155,6 +159,7 @@ def _verdict(serving: Path, whose: Trust | None, left: str) -> ServingVerdict:
     numbers = version_numbers(serving)
     versions = tuple(verify_version(serving, one, history=history, whose=whose) for one in numbers)
     problems = [*history.problems, *_pointer_problems(serving, current, numbers, history)]
+    problems += _name_problems(serving, numbers)
     notes = [f"{one.name}: {left}; the next push removes it" for one in _leftovers(serving)]
     if history.torn:
         notes.append(f"{PROMOTIONS}/{HISTORY}: the last line lacks its end; the next push heals it")
@@ -162,13 +167,15 @@ def _verdict(serving: Path, whose: Trust | None, left: str) -> ServingVerdict:
     for version in sorted(published - set(numbers)):
         if not history.retired(version):
             problems.append(f"{version}: missing, and no roll-off of old versions removed it")
+        if not has_bundle(serving, version):
+            problems.append(f"{PROMOTIONS}/{version}: missing: nothing shows what was promoted")
     for version in version_numbers(serving / PROMOTIONS):
         if version not in numbers and version not in published:
             notes.append(f"{PROMOTIONS}/{version}: {left}; the next push removes it")
         elif version not in numbers:
             problems += _kept_bundle_problems(serving, version, history)
     for version in numbers:
-        if version not in published and has_bundle(serving, version):
+        if unwritten_event(serving, version, history) is not None:
             notes.append(f"{version}: not in the history yet; the next push adds it")
         if history.retired(version) and version != current:
             notes.append(f"{version}: retired, and still there; the next push removes it")
@@ -189,7 +196,7 @@ def verify_version(
     """Verify one version, see `verify_serving`."""
     whose = whose or Trust()
     folder = bundle_folder(serving, version)
-    signed = signature_of(serving, version) is not None
+    signed = is_signed(serving, version)
     bundle: Bundle | None = None
     notes: list[str] = []
     if not has_bundle(serving, version):
@@ -281,6 +288,11 @@ def _history_problems(serving: Path, bundle: Bundle, history: History) -> list[s
     name = f"{PROMOTIONS}/{bundle.version}"
     problems = []
     event = history.of_version(bundle.version)
+    if came_from_elsewhere(bundle, history):
+        problems.append(
+            f"{name}/bundle.json: no line of the history names it, and no crash leaves it so: see "
+            "who put it there, or what the history has lost"
+        )
     if event is not None and event.bundle != bundle.seal:
         problems.append(f"{name}/bundle.json: not the one that the history names")
     if event is not None and event.identity not in (None, bundle.identity):
@@ -297,26 +309,39 @@ def _history_problems(serving: Path, bundle: Bundle, history: History) -> list[s
 
 def _kept_bundle_problems(serving: Path, version: int, history: History) -> list[str]:
     """Verify the bundle of a version that is not there any more."""
+    own = f"{version}/"
     try:
         bundle = read_bundle(serving, version)
+        found = file_problems(serving, bundle)
+        problems = [one for one in found if not one.startswith((own, f"{version}:"))]
+        return problems + _history_problems(serving, bundle, history)
     except FailedError as error:
         return [str(error)]
-    own = f"{version}/"
-    problems = [
-        one for one in file_problems(serving, bundle) if not one.startswith((own, f"{version}:"))
+
+
+def _name_problems(serving: Path, numbers: Sequence[int]) -> list[str]:
+    """Name what a server may take for a version although it is none."""
+    ours = {str(one) for one in numbers}
+    names = sorted(one.name for one in serving.iterdir() if may_be_served(one.name))
+    return [
+        f"{name}: no version that was ever pushed; whoever serves the highest number may serve it: "
+        "remove it"
+        for name in names
+        if name not in ours
     ]
-    return problems + _history_problems(serving, bundle, history)
 
 
 def _pointer_problems(
     serving: Path, current: int, numbers: Sequence[int], history: History
 ) -> list[str]:
+    if (serving / CURRENT).is_symlink():
+        return [f"{CURRENT}: is a link, so no version is live; the next push puts a file there"]
     if not current:
         text = "missing or not a number" if numbers else ""
         return [f"{CURRENT}: {text}, so no version is live"] if text else []
     if current not in numbers:
         return [f"{CURRENT}: names version {current}, which is not there"]
-    if read_plain(serving / CURRENT) != f"{current}\n".encode():
+    if read_plain(serving / CURRENT, links=False) != f"{current}\n".encode():
         return [f"{CURRENT}: not written by a push"]
     last = next((one for one in reversed(history.events) if one.event in PUBLISHED), None)
     newest = max(numbers)
