@@ -55,6 +55,14 @@ def compare(rule: Comparison, evidence: Evidence, *, floors: bool) -> Decision:
         return _without(name, rule, "missing", f"it has no predictions named {TEST!r}", floors)
     if difference := incompatibility(new, old):
         return _without(name, rule, "incompatible", difference, floors)
+    if not new.examples:
+        return Decision(
+            name=name,
+            outcome="too_few",
+            threshold=rule.margin,
+            reason=f"{name}: there is no example",
+            numbers={"examples": 0, "alpha": rule.alpha, "examples_needed": 1},
+        )
     return (_exact if rule.metric == "accuracy" else _bounded)(name, rule, new, old)
 
 
@@ -157,14 +165,6 @@ def _bounded(name: str, rule: Comparison, new: Predictions, old: Predictions) ->
     """
     n = new.examples
     numbers: dict[str, float] = {"examples": n, "alpha": rule.alpha}
-    if not n:
-        return Decision(
-            name=name,
-            outcome="too_few",
-            threshold=rule.margin,
-            reason=f"{name}: there is no example",
-            numbers={**numbers, "examples_needed": 1},
-        )
     if rule.metric == "loss":
         candidate, live = float(new.losses.mean()), float(old.losses.mean())
         worse = new.losses - old.losses
@@ -215,7 +215,7 @@ def _verdict(
         numbers["examples_needed"] = need or 0
         reason = (
             f"{measured} {reached}, but at {sure} only {least} is shown: too few examples; "
-            f"{wording.needed(need)}"
+            f"{wording.needed(need, rough=rule.metric == 'calibration_error')}"
         )
     return Decision(
         name=name,

@@ -88,7 +88,7 @@ def hold_ceiling(rule: Ceiling, evidence: Evidence) -> Decision:
         outcome = "too_few"
         reason = (
             f"{measured} keeps to the ceiling {limit}, but up to {most} is possible at {sure}: too "
-            f"few examples; {wording.needed(need)}"
+            f"few examples; {wording.needed(need, rough=name == 'calibration_error')}"
         )
     return Decision(
         name=name,

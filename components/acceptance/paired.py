@@ -174,10 +174,10 @@ def examples_for_margin(
 ) -> int | None:
     """Return about how many examples would show that the difference exceeds the margin.
 
-    The observed rates of gains and losses are taken to be true, with half an example added to
-    each so that none is 0; the power is that of the score test in large samples (Nam, Biometrics
-    53, 1997), and of McNemar's test at margin 0 at least as many examples as it takes to reject
-    at all.
+    The observed rates of gains and losses are taken to be true; the power is that of the score
+    test in large samples (Nam, Biometrics 53, 1997). It takes at least as many examples as the
+    exact tests need to reject at all: models that never differ are so far apart with probability
+    ``(1 + margin) ** n`` at most, and gains alone are as likely as ``((1 + margin) / 2) ** n``.
 
     Returns:
         The number, or None where the measured difference does not exceed the margin.
@@ -185,8 +185,7 @@ def examples_for_margin(
     gap = found.difference - margin
     if gap <= 0 or not found.examples:
         return None
-    gains = (found.gains + 0.5) / (found.examples + 1)
-    losses = (found.losses + 0.5) / (found.examples + 1)
+    gains, losses = found.gains / found.examples, found.losses / found.examples
     rate = gains + losses
     spread = math.sqrt(max(rate - found.difference**2, 0.0))
     # The variance under the null hypothesis is the statistic's own, at these rates.
@@ -198,8 +197,9 @@ def examples_for_margin(
     za, zb = stats.norm.isf(alpha), stats.norm.isf(1 - power)
     number = float(((za * null + zb * spread) / gap) ** 2)
     if margin == 0:
-        number = max(number, math.log(alpha) / math.log(0.5) / rate)
-    return practical(number)
+        return practical(max(number, math.log(alpha) / math.log(0.5) / rate))
+    likely = 1 + margin if margin < 0 else (1 + margin) / 2
+    return practical(max(number, math.log(alpha - NUISANCE) / math.log(likely)))
 
 
 def _score(

@@ -94,9 +94,11 @@ def practical(examples: float) -> int | None:
 
 
 def resized(examples: int, width: float, gap: float, alpha: float) -> int | None:
-    """Return about how many examples would show what was measured, where there is no formula.
+    """Return a rough guide to how many examples would show what was measured.
 
-    The distance of a bound shrinks with the square root of the examples.
+    For a calibration error, of which there is no formula: the distance of a bound is taken to
+    shrink with the square root of the examples, and the measured value to be true, though few
+    examples measure it with much chance, and too high.
 
     Args:
         examples: How many there were.

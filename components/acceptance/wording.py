@@ -23,11 +23,18 @@ def confidence(alpha: float) -> str:
     return f"{100 * (1 - alpha):g} % confidence"
 
 
-def needed(examples: int | None, what: str = "examples") -> str:
-    """Return how many examples would show what was measured, if it is true."""
+def needed(examples: int | None, *, rough: bool = False) -> str:
+    """Return how many examples would show what was measured, if it is true.
+
+    Args:
+        examples: The number, or None where none is practical.
+        rough: Whether it is no more than a guide, so that nothing is said of how often.
+    """
     if examples is None:
         return "no practical number of examples would show it, so close to the limit is it"
-    return f"about {_round_up(examples):,} {what} would show it {POWER_NOTE}"
+    if rough:
+        return f"as a rough guide, {_round_up(examples):,} examples would show it"
+    return f"about {_round_up(examples):,} examples would show it {POWER_NOTE}"
 
 
 def mcnemar_table(numbers: Mapping[str, float]) -> str:

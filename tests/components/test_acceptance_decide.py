@@ -232,6 +232,8 @@ def test_calibration_and_loss_have_ceilings():
         rule = Ceiling(metric=metric, threshold=ceiling)
         decision = decide([*rules, rule], Evidence(tables={"test": table}))[1]
         assert decision.outcome == outcome, decision.reason
+        if outcome == "too_few":
+            assert "few examples; as a rough guide, " in decision.reason
         assert decision.bound > decision.value
     for rule in (
         Ceiling(metric="calibration_error", threshold=0.3),
@@ -313,7 +315,7 @@ def test_a_comparison_on_too_few_examples_says_how_many_it_takes():
         "keeps to the tolerated loss 0.0100, but at 95 % confidence only -0.0201 is shown"
         in decision.reason
     )
-    assert decision.reason.endswith("about 1,800 examples would show it 4 times in 5")
+    assert decision.reason.endswith("about 1,700 examples would show it 4 times in 5")
 
 
 def test_a_better_model_gains():
@@ -337,6 +339,16 @@ def test_other_metrics_are_compared_by_a_bound(metric):
     assert not against(good, good, metric=metric, margin=0.0).passed
     few = against(share(170, 199), share(169, 199), metric=metric, margin=0.0)
     assert few.outcome == "too_few"
+    assert ("as a rough guide" in few.reason) == (metric == "calibration_error")
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "loss", "calibration_error"])
+@pytest.mark.parametrize("margin", [-0.05, 0.0, 0.05])
+def test_a_comparison_without_an_example_says_so(metric, margin):
+    none = against(share(0, 0), share(0, 0), metric=metric, margin=margin)
+    assert (none.outcome, none.bound) == ("too_few", None)
+    assert none.reason == f"{metric} against live: there is no example"
+    assert none.numbers["examples_needed"] == 1
 
 
 @settings(max_examples=8, deadline=None)

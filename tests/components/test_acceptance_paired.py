@@ -194,6 +194,13 @@ def test_lower_bound_holds_for_nothing_discordant():
         (counts(40, 30, 1000), 0.0),
         (counts(45, 45, 1000), -0.01),
         (counts(40, 10, 500), 0.02),
+        # Few that tell.
+        (counts(0, 1, 300), -0.01),
+        (counts(1, 1, 200), -0.01),
+        (counts(1, 1, 100), -0.05),
+        (counts(1, 0, 100), 0.0),
+        (counts(3, 1, 100), 0.0),
+        (counts(5, 1, 100), 0.01),
     ],
 )
 def test_a_sample_of_the_size_named_passes_about_four_times_in_five(found, margin):
@@ -203,6 +210,19 @@ def test_a_sample_of_the_size_named_passes_about_four_times_in_five(found, margi
     drawn = random.multinomial(size, [*rates, 1 - rates.sum()], size=100)
     passed = np.mean([p_value(counts(*one[:2], size), margin) <= 0.05 for one in drawn])
     assert 0.68 <= passed <= 0.93
+
+
+@pytest.mark.parametrize("examples", [1, 30, 1000])
+@pytest.mark.parametrize(("margin", "size"), [(-0.005, 598), (-0.05, 59)])
+def test_models_that_never_differ_need_what_the_exact_test_does(examples, margin, size):
+    """0.995**597 is the last power above 0.05, however few examples showed no difference."""
+    assert examples_for_margin(counts(0, 0, examples), margin, 0.05) == size
+    assert p_value(counts(0, 0, size), margin) <= 0.05 < p_value(counts(0, 0, size - 1), margin)
+
+
+def test_gains_alone_need_what_the_exact_test_does():
+    size = examples_for_margin(counts(1, 0, 1), 0.1, 0.05)
+    assert p_value(counts(size, 0, size), 0.1) <= 0.05 < p_value(counts(size - 1, 0, size - 1), 0.1)
 
 
 def test_no_size_is_named_where_the_measured_difference_is_not_enough():

@@ -125,6 +125,7 @@ def _against() -> dict[str, Sequence[Decision]]:
         "little better": (answers(1, 0.9), answers(1, 0.89)),
         "equal": (answers(1, 0.9), answers(1, 0.9)),
         "equal, few": (answers(1, 0.9, count=SOME), answers(1, 0.9, count=SOME)),
+        "at the margin": (_wrong(30), _wrong(0)),
         "one": (answers(1, 1.0, count=1), answers(1, 0.0, count=1)),
         "none": (_none(), _none()),
     }
@@ -193,6 +194,7 @@ def _alone() -> dict[str, Sequence[Decision]]:
                         for one in (0.05, 0.16, 0.5)],
         "nothing": [],
     }  # fmt: skip
+    rules["loss"].append(Ceiling(metric="loss", threshold=float(new.losses.mean())))
     made = {
         f"{name}{where}": decide(some, Evidence(tables=table))
         for name, some in rules.items()
@@ -210,6 +212,7 @@ def _alone() -> dict[str, Sequence[Decision]]:
             (3.0,) * 58,
             (1.0,) * 191 + (3.0,) * 9,
             (1.0,) * 189 + (3.0,) * 11,
+            (2.0,) * 191 + (3.0,) * 9,
             tuple(1 + place % 100 / 100 for place in range(200)),
         ),
     }
@@ -227,6 +230,14 @@ def _alone() -> dict[str, Sequence[Decision]]:
 
 def _live(table: Predictions) -> LiveEvidence:
     return LiveEvidence(state="present", tables={"test": table})
+
+
+def _wrong(count: int) -> Predictions:
+    """Return answers of which the first are wrong."""
+    labels, places = np.arange(EXAMPLES) % 2, np.arange(EXAMPLES)
+    given = np.where(places < count, 1 - labels, labels)
+    keys = [f"test-{place:05d}" for place in places]
+    return Predictions.of(np.eye(2)[given] * 0.8 + 0.1, labels, keys, classes=("cat", "dog"))
 
 
 def _none() -> Predictions:
