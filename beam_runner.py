@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import Any, NoReturn, TextIO
+from typing import Any, TextIO
 
 from components.serving.arguments import (
     history_arguments,
@@ -21,14 +21,13 @@ from components.serving.arguments import (
     rollback_arguments,
     trust_arguments,
 )
+from pipelines.command_line import EPILOG, Parser, check_own, command
 from pipelines.quiet import lasting, quiet
 from schemas.errors import (
-    EXIT_BAD_INPUT,
     EXIT_DONE,
     EXIT_FAILED,
     InputError,
     RefineryError,
-    unknown_name,
 )
 from schemas.profiles import PROFILES
 
@@ -36,26 +35,6 @@ EXIT_INTERRUPTED = 130
 DEFAULT_OUTPUT = "data"
 _SHOWN_KEYS = 8
 _SHOWN_TEXTS = 2
-
-_EPILOG = """exit status:
-  0  done, or nothing to do
-  1  failed
-  2  bad usage, recipe or input
-  3  a gate refused to push
-"""
-
-
-class _Parser(argparse.ArgumentParser):
-    """A parser whose errors look like every other error of this program."""
-
-    def _check_value(self, action: argparse.Action, value: Any) -> None:
-        if action.choices is not None and value not in action.choices:
-            what = "command" if action.dest == "command" else f"value of {action.dest}"
-            raise argparse.ArgumentError(None, unknown_name(what, value, action.choices))
-
-    def error(self, message: str) -> NoReturn:
-        """Print one line and leave with status 2."""
-        self.exit(EXIT_BAD_INPUT, f"error: {message}\ntry: {self.prog} --help\n")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -72,6 +51,7 @@ def _main(argv: Sequence[str] | None) -> int:
             raise InputError(
                 f"unrecognized arguments: {' '.join(rest)} (see `{args.command} --help`)."
             )
+        check_own(rest, args.own_flags)
     except RefineryError as error:
         return _fail(error, sys.stderr)
     except SystemExit as stop:  # argparse: --help, or usage that it refused
@@ -97,21 +77,21 @@ def _main(argv: Sequence[str] | None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog="beam_runner.py",
         description="Reproducible training sets and gated model refreshes.",
-        epilog=_EPILOG,
+        epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    listing = _command(commands, "list", _list, "what recipes, ops, sources and stages there are")
+    listing = command(commands, "list", _list, "what recipes, ops, sources and stages there are")
     listing.add_argument(
         "what", nargs="?", choices=("recipes", "ops", "sources", "stages"), help="default: all"
     )
 
-    materialize = _command(
+    materialize = command(
         commands,
         "materialize",
         _materialize,
@@ -127,14 +107,14 @@ def _parser() -> argparse.ArgumentParser:
         help="datasets go to DIR/<recipe>/<fingerprint> (default: %(default)s)",
     )
 
-    verify = _command(
+    verify = command(
         commands, "verify", _verify, "re-hash a dataset, or prove every version of a serving folder"
     )
     verify.add_argument("dataset", metavar="DATASET_DIR|SERVING_DIR")
     verify.add_argument("--json", action="store_true", help="print the verdict as JSON")
     trust_arguments(verify)
 
-    show = _command(commands, "show", _show, "counts, ops, and originals beside their copies")
+    show = command(commands, "show", _show, "counts, ops, and originals beside their copies")
     show.add_argument("dataset", metavar="DATASET_DIR")
     show.add_argument("--key", help="show the stored copies of this example")
     show.add_argument(
@@ -143,19 +123,19 @@ def _parser() -> argparse.ArgumentParser:
         help="where the contact sheet of an image dataset goes (default: <recipe>-sheet.png here)",
     )
 
-    replay = _command(
+    replay = command(
         commands, "replay", _replay, "recompute a stored example from its source and compare"
     )
     replay.add_argument("dataset", metavar="DATASET_DIR")
     replay.add_argument("key", metavar="KEY")
     replay.add_argument("copy", metavar="COPY", type=int)
 
-    rollback = _command(
+    rollback = command(
         commands, "rollback", _rollback, "make the model of an earlier version live again"
     )
     rollback_arguments(rollback)
 
-    mirror = _command(
+    mirror = command(
         commands,
         "mirror",
         _mirror,
@@ -164,10 +144,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     mirror_arguments(mirror)
 
-    history = _command(commands, "history", _history, "pushes, refusals and roll-backs")
+    history = command(commands, "history", _history, "pushes, refusals and roll-backs")
     history_arguments(history)
 
-    refresh = _command(
+    refresh = command(
         commands,
         "refresh",
         _refresh,
@@ -185,30 +165,6 @@ def _parser() -> argparse.ArgumentParser:
         default=DEFAULT_OUTPUT,
         metavar="DIR",
         help="where a missing dataset is materialized first (default: %(default)s)",
-    )
-    return parser
-
-
-def _command(
-    commands: Any,
-    name: str,
-    handler: Any,
-    summary: str,
-    *,
-    beam_flags: bool = False,
-    when_interrupted: str = "",
-) -> argparse.ArgumentParser:
-    epilog = "Any other flag is passed on to Apache Beam (--runner, --direct_num_workers, ...)."
-    parser: argparse.ArgumentParser = commands.add_parser(
-        name,
-        help=summary,
-        description=summary[0].upper() + summary[1:] + ".",
-        epilog=epilog if beam_flags else None,
-        allow_abbrev=False,
-    )
-    parser.add_argument("--verbose", action="store_true", help="show what the libraries say")
-    parser.set_defaults(
-        handler=handler, takes_beam_flags=beam_flags, when_interrupted=when_interrupted
     )
     return parser
 

@@ -7,6 +7,7 @@ a whole before anything runs; every error names the file and the line to fix.
 from __future__ import annotations
 
 import copy
+import json
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import field
@@ -30,6 +31,7 @@ from schemas.yaml_lines import MAX_DEPTH, KeyPath, load_yaml, parse_scalar
 RECIPES_DIR = Path(__file__).resolve().parent.parent / "pipelines" / "recipes"
 
 _FORBID = ConfigDict(extra="forbid")
+_PROFILES = ("refresh", "profiles")
 _SHOWN_KEY = 100
 Share = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(gt=0, strict=True)]
@@ -246,6 +248,7 @@ def load_recipe(name_or_path: str, overrides: Iterable[str] = ()) -> RecipeFile:
     Args:
         name_or_path: The name of a shipped recipe, or the path of a YAML file.
         overrides: ``key=value`` settings; keys are dotted (``source.data_dir=/data``), values YAML.
+            They stand above what a profile says of the same key.
 
     Raises:
         InputError: Unknown name, unreadable file, or a value that breaks a rule.
@@ -254,7 +257,8 @@ def load_recipe(name_or_path: str, overrides: Iterable[str] = ()) -> RecipeFile:
     content, lines = load_yaml(path)
     if not isinstance(content, dict):
         raise InputError(f"{path}: a recipe is a mapping of keys to values (see `list recipes`).")
-    overridden = frozenset(_override(content, one) for one in overrides)
+    settings = sorted(overrides, key=lambda one: one.startswith(".".join(_PROFILES)))
+    overridden = frozenset(_override(content, one) for one in settings)
     return parse_recipe(content, origin=str(path), lines=lines, overridden=overridden)
 
 
@@ -314,7 +318,34 @@ def _override(content: dict[str, Any], setting: str) -> KeyPath:
         elif isinstance(at, dict) and not isinstance(at.get(part), dict | list):
             at[index] = {}
         at = at[index]
+    _clear_profiles(content, tuple(path), setting)
     return tuple(path)
+
+
+def _clear_profiles(content: dict[str, Any], path: KeyPath, setting: str) -> None:
+    """Take out of the profiles what they say of a key that was set: it would win."""
+    section, *below = path
+    if section != "refresh" or not below or path[:2] == _PROFILES:
+        return
+    refresh = content["refresh"]
+    if below[0] == "stages" and below[2:3] == ["config"]:  # profiles know a stage by its name
+        stage = refresh["stages"][below[1]]
+        below = ["stages", str(stage["name"] if "name" in stage else ""), *below[3:]]
+    profiles = refresh.get("profiles")
+    for profile, at in profiles.items() if isinstance(profiles, dict) else ():
+        for depth, part in enumerate(below[:-1]):
+            if not isinstance(at, dict) or part not in at:
+                break
+            at = at[part]
+            if not isinstance(at, dict):
+                key = ".".join(map(str, (*_PROFILES, profile, *below[: depth + 1])))
+                said = json.dumps(at, default=str)
+                raise InputError(
+                    f"--set {setting}: profile {profile} says {said} of all that: set {key}."
+                )
+        else:
+            if isinstance(at, dict):
+                at.pop(below[-1], None)
 
 
 def _parsed(text: str, key: str) -> Any:

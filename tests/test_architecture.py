@@ -19,6 +19,7 @@ PROJECT = (*PACKAGES, "beam_runner", "tests")
 MAY_IMPORT = {
     "schemas": ("schemas",),
     "pipelines": (),
+    "pipelines.command_line": ("schemas",),
     "pipelines.augment": ("schemas", "pipelines.augment"),
     "pipelines.dataset": ("schemas", "pipelines.augment", "pipelines.dataset", "pipelines.quiet"),
     "pipelines.listings": ("schemas", "pipelines.augment", "pipelines.dataset"),

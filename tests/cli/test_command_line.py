@@ -229,3 +229,13 @@ def test_a_message_is_short_whatever_was_typed(run):
     assert (status, out) == (2, "")
     assert "nested deeper than 32 levels" in err
     assert len(err) < 400
+
+
+@pytest.mark.parametrize(
+    ("flag", "meant"),
+    [("--profle=smoke", "--profile"), ("--prof", "--profile"), ("--sett=a=b", "--set")],
+)
+def test_a_slip_of_our_own_flags_is_not_one_of_beams(run, flag, meant):
+    status, out, err = run("refresh", "digits", "--root", "x", flag)
+    assert (status, out) == (2, "")
+    assert f"Did you mean {meant}?" in err

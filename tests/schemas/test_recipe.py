@@ -1,5 +1,6 @@
 """Recipes: what is wrong, where, and what to write instead."""
 
+import json
 import textwrap
 
 import pytest
@@ -214,3 +215,36 @@ def test_a_refresh_names_only_what_its_examples_have(name, setting, texts):
     assert message.startswith("--set ")
     for text in texts:
         assert text in message
+
+
+@pytest.mark.parametrize("profile", ["smoke", "demo", "full"])
+def test_an_override_stands_above_every_profile(profile):
+    """Shipped profiles lay floors, sizes and epochs over the recipe."""
+
+    def plan(*settings):
+        return load_recipe("cifar10", settings).recipe.refresh.for_profile(profile)
+
+    gates = plan("refresh.gates.floors.accuracy=0.99").gates
+    assert gates.floors.accuracy == 0.99
+    assert gates.floors.robust_accuracy == plan().gates.floors.robust_accuracy
+    against = plan("refresh.gates.against_live={required_gain: 0.01}").gates.against_live
+    assert (against.required_gain, against.tolerated_loss) == (0.01, None)
+    stage = plan("refresh.stages.0.config.epochs=77").stage("teacher")
+    assert stage.config.epochs == 77
+    assert stage.config.examples == plan().stage("teacher").config.examples
+    assert plan("refresh.stages.2.config={ratio: 0.1}").stage("pruned").config.ratio == 0.1
+    own = f"refresh.profiles.{profile}.gates.floors.accuracy=0.5"
+    assert plan(own, "refresh.gates.floors.accuracy=0.99").gates.floors.accuracy == 0.5
+
+
+def test_an_override_below_what_a_profile_sets_whole_is_refused(tmp_path):
+    content = load_recipe("digits").content
+    content["refresh"]["profiles"]["smoke"]["data"] = {"drift": None}
+    path = tmp_path / "mine.yaml"
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError) as found:
+        load_recipe(str(path), ["refresh.data.drift.label=0.3"])
+    assert str(found.value) == (
+        "--set refresh.data.drift.label=0.3: profile smoke says null of all that: set "
+        "refresh.profiles.smoke.data.drift."
+    )
