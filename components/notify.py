@@ -44,9 +44,11 @@ def check(settings: Notify) -> None:
     if settings.command is not None:
         program = settings.command[0]
         if shutil.which(program) is None:
+            there = os.path.isfile(program)
+            fix = f"chmod +x {program}" if there else "install it, or name one with its path"
             raise InputError(
                 f"notify.command runs {program!r}, which is no program that can be started here; "
-                "install it, or name one with its path"
+                f"{fix}"
             )
         return
     try:

@@ -152,7 +152,7 @@ def test_a_command_that_is_not_there(tmp_path):
     plain = tmp_path / "plain"
     plain.write_text("#!/bin/sh\n")
     settings = Notify(command=(str(plain),))
-    with pytest.raises(InputError, match="no program that can be started"):
+    with pytest.raises(InputError, match=r"no program that can be started here; chmod \+x"):
         check(settings)
     assert told(settings).endswith("plain cannot be started: Permission denied")
     plain.chmod(stat.S_IRWXU)
