@@ -26,9 +26,10 @@ from components.serving.remote import check_place
 from components.serving.signing import check_key, signing_key
 from components.serving.store import record_refusal
 from components.sources import Sources, sources_of
-from pipelines.augment.policy import parse_policy
+from pipelines.augment.policy import Policy, parse_policy
 from pipelines.probes.build import write_probes
 from pipelines.quiet import quiet
+from pipelines.refresh_gates import check_gates
 from pipelines.refresh_nodes import PUSHER, NodeError, run_nodes, teller
 from pipelines.refresh_pipeline import OTHER_NODES, build_pipeline
 from pipelines.refresh_report import (
@@ -51,7 +52,6 @@ from schemas.errors import (
     RefineryError,
     unknown_name,
 )
-from schemas.gates import check_names
 from schemas.manifest import SPLITS, Manifest, load_manifest
 from schemas.profiles import PROFILES
 from schemas.recipe import Recipe
@@ -170,11 +170,14 @@ def _run(
         cause: BaseException | None = None
         try:
             baseline = find_baseline(places.serving)
-            probes = _probes(plan, recipe, dataset, places, progress)
-            check_names(
-                plan.gates,
-                classes=manifest.schema.label_names,
-                slices=set().union(*Probes.open(probes).slices.values()),
+            policy = parse_policy(recipe.policy, recipe.modality)
+            probes = _probes(plan, recipe.seed, policy, dataset, places, progress)
+            check_gates(
+                plan,
+                manifest,
+                Probes.open(probes),
+                policy,
+                compared=baseline.state == "present",
             )
             tell = teller(
                 progress, index=0, total=len(plan.stages) + OTHER_NODES, node="loading TFX"
@@ -312,7 +315,12 @@ def _mirror(
 
 
 def _probes(
-    plan: RefreshPlan, recipe: Recipe, dataset: Path, places: Places, progress: Progress
+    plan: RefreshPlan,
+    seed: int,
+    policy: Policy,
+    dataset: Path,
+    places: Places,
+    progress: Progress,
 ) -> Path:
     """Write the probes of the test split where they are not there yet, and return their folder."""
     tell = teller(progress, index=0, total=len(plan.stages) + OTHER_NODES, node="probes")
@@ -320,8 +328,8 @@ def _probes(
     folder = write_probes(
         dataset,
         places.probes,
-        policy=parse_policy(recipe.policy, recipe.modality),
-        seed=recipe.seed,
+        policy=policy,
+        seed=seed,
         robustness=plan.robustness,
         progress=_by_tenths(lambda line: tell(RUNNING, line)),
     )

@@ -38,9 +38,20 @@ def _decisions(rules: Sequence[Rule], evidence: Evidence) -> Iterator[Decision]:
         yield Decision(name="accuracy", outcome="no_rule", reason=wording.no_rule(len(rules)))
     floors = any(isinstance(rule, Floor) for rule in rules)
     for rule in rules:
-        if isinstance(rule, Floor):
-            yield from hold_floor(rule, evidence)
-        elif isinstance(rule, Ceiling):
-            yield hold_ceiling(rule, evidence)
-        else:
-            yield compare(rule, evidence, floors=floors)
+        yield from hold(rule, evidence, floors=floors)
+
+
+def hold(rule: Rule, evidence: Evidence, *, floors: bool) -> Iterator[Decision]:
+    """Yield what one rule decides.
+
+    Args:
+        rule: The rule.
+        evidence: As in `decide`.
+        floors: Whether there are floors that a comparison can be left to.
+    """
+    if isinstance(rule, Floor):
+        yield from hold_floor(rule, evidence)
+    elif isinstance(rule, Ceiling):
+        yield hold_ceiling(rule, evidence)
+    else:
+        yield compare(rule, evidence, floors=floors)

@@ -198,7 +198,7 @@ def examples_for_margin(
     number = float(((za * null + zb * spread) / gap) ** 2)
     if margin == 0:
         return practical(max(number, math.log(alpha) / math.log(0.5) / rate))
-    likely = 1 + margin if margin < 0 else (1 + margin) / 2
+    likely = 1 + margin if margin < 0 and not found.discordant else (1 + margin) / 2
     return practical(max(number, math.log(alpha - NUISANCE) / math.log(likely)))
 
 

@@ -33,8 +33,8 @@ def needed(examples: int | None, *, rough: bool = False) -> str:
     if examples is None:
         return "no practical number of examples would show it, so close to the limit is it"
     if rough:
-        return f"as a rough guide, {_round_up(examples):,} examples would show it"
-    return f"about {_round_up(examples):,} examples would show it {POWER_NOTE}"
+        return f"as a rough guide, {rounded(examples):,} examples would show it"
+    return f"about {rounded(examples):,} examples would show it {POWER_NOTE}"
 
 
 def mcnemar_table(numbers: Mapping[str, float]) -> str:
@@ -46,7 +46,7 @@ def mcnemar_table(numbers: Mapping[str, float]) -> str:
     return f"{cells}; McNemar p={sided[0]:.2g} one-sided, {sided[1]:.2g} two-sided"
 
 
-def _round_up(value: int) -> int:
+def rounded(value: int) -> int:
     """Return the number rounded up to two significant digits."""
     if value < 100:
         return value

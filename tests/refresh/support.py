@@ -15,10 +15,12 @@ STAGES = [
 ]
 
 
-def recipe(*, accuracy=0.05, size=10_000_000, seed=1, stages=STAGES, **sections):
+def recipe(*, accuracy=0.05, size=10_000_000, seed=1, stages=STAGES, policy=None, **sections):
     """Return the digits recipe with one copy, a smaller dataset and the given refresh."""
+    digits = load_recipe("digits").content
     content = {
-        **load_recipe("digits").content,
+        **digits,
+        "policy": policy or digits["policy"],
         "copies": 1,
         "seed": seed,
         "refresh": {

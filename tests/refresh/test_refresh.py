@@ -152,12 +152,12 @@ def test_other_code_of_the_gates_asks_the_model_again_and_trains_nothing(
     assert watch.states["teacher"] == watch.states["student"] == CACHED
 
 
-def test_impossible_limits_are_refused_with_every_value(used_root, dataset):
-    outcome = refresh(dataset, used_root, accuracy=0.999, size=1_000)
+def test_limits_that_are_missed_are_refused_with_every_value(used_root, dataset):
+    outcome = refresh(dataset, used_root, accuracy=0.98, size=1_000)
     assert (outcome.status, outcome.exit_code) == ("refused", 3)
     assert outcome.report.push is None
     accuracy, size = outcome.report.reasons
-    assert "is below the floor 0.9990" in accuracy
+    assert "is below the floor 0.9800" in accuracy
     assert "is above the ceiling 1,000" in size
     assert outcome.report.test_uses == 1, "the same model again"
     assert live_model(used_root / "digits-smoke" / "serving").version == 1
@@ -344,6 +344,47 @@ def test_a_floor_of_an_unknown_class_is_refused_before_any_stage(dataset, tmp_pa
     gates = {"floors": {"recall_per_class": {"seven": 0.1}}, "ceilings": {"bytes": 10_000_000}}
     with pytest.raises(InputError, match="unknown class 'seven'"):
         refresh(dataset, tmp_path / "root", watch, gates=gates)
+    assert set(watch.states) == {"probes"}
+
+
+POLICY = {"slots": [{"op": "gaussian_noise"}]}
+
+
+@pytest.mark.parametrize(
+    ("floors", "families", "text"),
+    [
+        ({"accuracy": 0.999}, ["fog"], "accuracy: no model can show 0.9990 with 366 test examples"),
+        (
+            {"robust_accuracy": 0.8},
+            ["fog"],
+            "0.8000 with 10 test examples: without a mistake, accuracy on unseen_corruptions is "
+            "shown to be at least 0.7411 with 95 % confidence; it takes about 14 of them "
+            "(refresh.robustness.examples), or a floor of 0.7411 at most",
+        ),
+        (
+            {"robust_accuracy": 0.1},
+            ["gaussian_noise", "shot_noise"],
+            "it has seen all of refresh.robustness (gaussian_noise, shot_noise); add families that "
+            "it does not see (defocus_blur, glass_blur, motion_blur, …), or remove the floor",
+        ),
+    ],
+)
+def test_gates_that_no_model_could_pass_are_refused_before_any_stage(
+    dataset, tmp_path, floors, families, text
+):
+    watch = Watch()
+    gates = {"floors": floors, "ceilings": {"bytes": 10_000_000}}
+    robustness = {"examples": 10, "severities": [3], "families": families}
+    noisy = recipe(gates=gates, robustness=robustness, policy=POLICY).recipe
+    with pytest.raises(InputError, match="^refresh.gates.floors") as caught:
+        run_refresh(
+            recipe=noisy,
+            dataset_dir=dataset,
+            root=tmp_path / "root",
+            profile="smoke",
+            progress=watch,
+        )
+    assert text in str(caught.value)
     assert set(watch.states) == {"probes"}
 
 
