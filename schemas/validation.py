@@ -19,7 +19,8 @@ _SECRET = frozenset(("notify",))
 _PLAIN = {
     "dataclass_type": "must be a mapping of keys to values",
     "dict_type": "must be a mapping of keys to values",
-    "tuple_type": "must be a list",
+    "tuple_type": "must be a list, as in [a, b]",
+    "too_short": "must have at least {min_length} entry",
 }
 """Python's types in the words of YAML."""
 _UNKNOWN_KEY = ("unexpected_keyword_argument", "extra_forbidden")
@@ -52,7 +53,9 @@ def _input_error(kind: type, error: ValidationError) -> InputError:
     cause = first.get("ctx", {}).get("error")
     if isinstance(cause, InputError):  # a rule over several keys names the one to change
         path = (*path, *cause.path)
-    message = _PLAIN.get(first["type"], first["msg"]).removeprefix("Value error, ").rstrip(".")
+    plain = _PLAIN.get(first["type"])
+    message = plain.format(**first.get("ctx", {})) if plain else first["msg"]
+    message = message.removeprefix("Value error, ").rstrip(".")
     message = message[0].lower() + message[1:]
     secret = not _SECRET.isdisjoint(path)
     if first["type"] not in ("refresh", "value_error") and not secret:

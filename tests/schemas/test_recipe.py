@@ -248,3 +248,13 @@ def test_an_override_below_what_a_profile_sets_whole_is_refused(tmp_path):
         "--set refresh.data.drift.label=0.3: profile smoke says null of all that: set "
         "refresh.profiles.smoke.data.drift."
     )
+
+
+def test_wrong_lists_are_named_in_the_words_of_yaml():
+    for setting, text in (
+        ("refresh.stages=[]", "refresh.stages: must have at least 1 entry; got []"),
+        ("refresh.notify.command=./tell.sh", "must be a list, as in [a, b]."),
+    ):
+        with pytest.raises(InputError) as found:
+            load_recipe("digits", [setting])
+        assert text in str(found.value)
