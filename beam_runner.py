@@ -18,6 +18,7 @@ from typing import Any, TextIO
 from components.serving.arguments import (
     history_arguments,
     mirror_arguments,
+    refresh_arguments,
     rollback_arguments,
     trust_arguments,
 )
@@ -166,6 +167,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="where a missing dataset is materialized first (default: %(default)s)",
     )
+    refresh_arguments(refresh)
     return parser
 
 
@@ -322,7 +324,7 @@ def _replay(args: argparse.Namespace) -> int:
 
 def _refresh(args: argparse.Namespace) -> int:
     from components import notify
-    from pipelines.refresh import run_refresh, tell_failed
+    from pipelines.refresh import check_place_of, run_refresh, tell_failed
     from schemas.manifest import MANIFEST, load_manifest
     from schemas.recipe import load_recipe, parse_recipe, shipped
 
@@ -339,6 +341,7 @@ def _refresh(args: argparse.Namespace) -> int:
         if file.recipe.refresh.notify is not None:
             notify.check(file.recipe.refresh.notify)
         try:
+            check_place_of(file.recipe, Path(args.root), args.profile, unsigned=args.unsigned)
             with quiet(verbose=args.verbose) as terminal:
                 dataset = _build_dataset(file, args, terminal)
         except Exception as error:
@@ -350,6 +353,7 @@ def _refresh(args: argparse.Namespace) -> int:
         root=Path(args.root),
         profile=args.profile,
         verbose=args.verbose,
+        unsigned=args.unsigned,
     )
     print(outcome.summary)
     return outcome.exit_code

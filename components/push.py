@@ -15,8 +15,8 @@ from typing import Any
 
 from components.acceptance.predictions import FILES
 from components.serving.bundle import Promotion, write_promotion
-from components.serving.earlier import taken_away
-from components.serving.history import PUSHED, Event, actor, now, read_history
+from components.serving.earlier import kept_versions, taken_away
+from components.serving.history import PUSHED, Event, History, actor, now, read_history
 from components.serving.retention import retire
 from components.serving.signing import SigningKey
 from components.serving.store import (
@@ -112,13 +112,7 @@ def push(
                     f"this model was compared with version {instead_of or 'none'}, and version "
                     f"{current or 'none'} is live by now: run the refresh again"
                 )
-            undone = taken_away(serving, read_history(serving)).get(identity)
-            if undone is not None:
-                raise GateRefusal(
-                    f"this model was version {undone.replaced} until {undone.by} rolled it back "
-                    f"at {undone.time} ({undone.reason}); to make it live all the same, roll back "
-                    f"to it: --to {undone.replaced}"
-                )
+            _check_not_taken_away(serving, read_history(serving), identity)
             event = Event(
                 event=PUSHED,
                 time=now(),
@@ -148,6 +142,25 @@ def push(
                 complete_history(serving)
                 retire(serving, keep)
     return PushResult(version=version, path=serving / str(version), digest=digest, pushed=pushed)
+
+
+def _check_not_taken_away(serving: Path, history: History, identity: str) -> None:
+    """Refuse a model that was rolled back, and say what makes it live all the same."""
+    undone = taken_away(serving, history).get(identity)
+    if undone is None:
+        return
+    kept = list(kept_versions(serving, history, identity))
+    version = undone.replaced if undone.replaced in kept else next(iter(kept), None)
+    way = (
+        f"to make it live all the same, roll back to it: --to {version}"
+        if version is not None
+        else "no whole version holds it any more; to let the next refresh push it all the same: "
+        f"`rollback --lift {undone.replaced}`; another seed trains another model"
+    )
+    raise GateRefusal(
+        f"this model was version {undone.replaced} until {undone.by} rolled it back at "
+        f"{undone.time} ({undone.reason}); {way}"
+    )
 
 
 def _check_judged(model: Path, digest: str, promotion: Promotion) -> None:

@@ -22,8 +22,8 @@ from components import notify
 from components.probes import Probes
 from components.serving.baseline import find_baseline
 from components.serving.mirror import mirror, result_lines
+from components.serving.ready import check_live, check_ready, check_signed
 from components.serving.remote import check_place
-from components.serving.signing import check_key, signing_key
 from components.serving.store import record_refusal
 from components.sources import Sources, sources_of
 from pipelines.augment.policy import Policy, parse_policy
@@ -85,6 +85,7 @@ def run_refresh(
     root: Path,
     profile: str = "full",
     verbose: bool = False,
+    unsigned: bool = False,
     progress: Progress | None = None,
 ) -> RefreshOutcome:
     """Run the refresh of a recipe on its dataset; what an earlier run did already is taken over.
@@ -95,10 +96,12 @@ def run_refresh(
         root: Where metadata, artifacts, served models and reports go. One refresh at a time.
         profile: ``smoke``, ``demo`` or ``full``.
         verbose: Leave the libraries' messages on the terminal instead of in ``refresh.log``.
+        unsigned: Push without a signature though what is live has one.
         progress: Called when a node starts and ends; by default lines go to standard error.
 
     Raises:
-        InputError: the recipe, the dataset or the root cannot be used, or the root is occupied.
+        InputError: the recipe, the dataset or the root cannot be used, the root is occupied, or a
+            signature is wanted and there is no key.
         FailedError: a node failed; the message says which and why.
     """
     if recipe.refresh is None:
@@ -112,7 +115,16 @@ def run_refresh(
         notify.check(plan.notify)
     run = datetime.datetime.now().isoformat()
     try:
-        ended = _run(recipe, plan, dataset, places, run, verbose=verbose, progress=progress)
+        ended = _run(
+            recipe,
+            plan,
+            dataset,
+            places,
+            run,
+            verbose=verbose,
+            unsigned=unsigned,
+            progress=progress,
+        )
     except BaseException as error:
         if not isinstance(error, KeyboardInterrupt):  # whoever interrupts knows it
             tell_failed(recipe, profile, error, run=run)
@@ -154,6 +166,7 @@ def _run(
     run: str,
     *,
     verbose: bool,
+    unsigned: bool,
     progress: Progress | None,
 ) -> _Ended:
     """Check what a refresh needs, run it, and write down how it ended. Tells nobody."""
@@ -162,7 +175,7 @@ def _run(
     sources = _sources(plan, places, manifest.digest)
     if plan.mirror is not None:
         check_place(plan.mirror)
-    check_key(signing_key())
+    check_ready(places.serving, unsigned=unsigned)
     with only_one(places.root), quiet(verbose=verbose, log=places.log) as terminal:
         started = time.monotonic()
         heal(places)
@@ -170,6 +183,8 @@ def _run(
         cause: BaseException | None = None
         try:
             baseline = find_baseline(places.serving)
+            check_signed(places.serving, baseline.version, unsigned=unsigned)
+            check_live(baseline, plan.gates.against_live)
             policy = parse_policy(recipe.policy, recipe.modality)
             probes = _probes(plan, recipe.seed, policy, dataset, places, progress)
             check_gates(
@@ -227,6 +242,12 @@ def _run(
         if plan.mirror is not None and report.status in ("pushed", "nothing_new"):
             mirrored, unmirrored = _mirror(plan.mirror, plan, places, progress)
     return _Ended(report=report, trouble=trouble, mirrored=mirrored, unmirrored=unmirrored)
+
+
+def check_place_of(recipe: Recipe, root: Path, profile: str, *, unsigned: bool = False) -> None:
+    """Look whether a refresh could push, see `components.serving.ready.check_ready`."""
+    places = Places(Path(root).resolve(), f"{recipe.name}-{profile}")
+    check_ready(places.serving, unsigned=unsigned)
 
 
 def _recorded(report: RefreshReport, places: Places) -> tuple[RefreshReport, Exception | None]:

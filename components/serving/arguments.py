@@ -22,7 +22,14 @@ def trust_arguments(parser: argparse.ArgumentParser) -> None:
 def rollback_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``rollback``."""
     parser.add_argument("serving", metavar="SERVING_DIR")
-    parser.add_argument("--to", type=int, metavar="VERSION", help="default: the one before")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--to", type=int, metavar="VERSION", help="default: the one before")
+    which.add_argument(
+        "--lift",
+        type=int,
+        metavar="VERSION",
+        help="go nowhere: let a refresh push this version's model again, which was rolled back",
+    )
     parser.add_argument("--reason", required=True, metavar="TEXT", help="for the history")
     parser.add_argument(
         "--signing-key", metavar="FILE", help="default: $BEAM_REFINERY_SIGNING_KEY, if set"
@@ -31,6 +38,13 @@ def rollback_arguments(parser: argparse.ArgumentParser) -> None:
         "--unsigned", action="store_true", help="do not sign, though the old version is signed"
     )
     trust_arguments(parser)
+
+
+def refresh_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of ``refresh`` that are about the serving folder."""
+    parser.add_argument(
+        "--unsigned", action="store_true", help="do not sign, though the live version is signed"
+    )
 
 
 def mirror_arguments(parser: argparse.ArgumentParser) -> None:

@@ -79,10 +79,13 @@ def _baseline(serving: Path) -> Baseline:
     live = live_model(serving)
     if live is None:
         published = any(one.event in PUBLISHED for one in read_history(serving).events)
-        if not published and not version_numbers(serving):
+        version = current_version(serving)
+        if not published and not version and not version_numbers(serving):
             return Baseline(state="first_run")
         why = f"{serving / CURRENT} names no readable version"
-        return Baseline(state="missing", version=current_version(serving), why=why)
+        if version:
+            why += f": version {version} is not there, or not whole"
+        return Baseline(state="missing", version=version, why=why)
     known = Baseline(
         state="present",
         version=live.version,

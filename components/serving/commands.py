@@ -6,6 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
+from components.serving.lift import lift
 from components.serving.mirror import mirror, result_lines
 from components.serving.rollback import rollback
 from components.serving.show import events_of, history_lines, verdict_lines
@@ -26,7 +27,11 @@ def run_verify(args: argparse.Namespace) -> int:
 
 
 def run_rollback(args: argparse.Namespace) -> int:
-    """Make an earlier model live again, and print which."""
+    """Make an earlier model live again, or pushable with ``--lift``, and print which."""
+    if args.lift is not None:
+        lift(Path(args.serving), args.lift, reason=args.reason)
+        print(f"a refresh may push the model of version {args.lift} again, if its gates pass")
+        return EXIT_DONE
     done = rollback(
         Path(args.serving),
         to=args.to,

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from components.serving.bundle import read_bundle
-from components.serving.history import PUBLISHED, ROLLED_BACK, Event, History
+from components.serving.history import LIFTED, PUBLISHED, ROLLED_BACK, Event, History
 from components.serving.store import version_at, version_numbers
 from schemas.errors import FailedError
 
@@ -39,18 +39,30 @@ def earlier_models(serving: Path, history: History, current: int) -> Iterator[in
 def taken_away(serving: Path, history: History) -> dict[str, Event]:
     """Return the models that a roll-back took away and nobody made live again since, by identity.
 
-    A roll-back to a model that was taken away (``--to``) makes it live again.
+    A roll-back to a model that was taken away (``--to``) makes it live again; one that somebody
+    lifted the verdict of (``--lift``) may be pushed again. The last one taken away comes last.
     """
     found: dict[str, Event] = {}
     for event in history.events:
+        if event.event == LIFTED:
+            found.pop(event.identity or "", None)
         if event.event not in PUBLISHED:
             continue
         replaced = event.replaced if event.event == ROLLED_BACK else None
         identity = identity_of(serving, history, replaced) if replaced is not None else None
         if identity is not None:
+            found.pop(identity, None)
             found[identity] = event
         found.pop(identity_of(serving, history, event.version or 0) or "", None)
     return found
+
+
+def kept_versions(serving: Path, history: History, identity: str) -> Iterator[int]:
+    """Yield the intact versions that hold a model, the newest first."""
+    for version in reversed(version_numbers(serving)):
+        found = version_at(serving, version)
+        if identity_of(serving, history, version) == identity and found and found.intact:
+            yield version
 
 
 def identity_of(serving: Path, history: History, version: int) -> str | None:

@@ -25,6 +25,7 @@ from schemas.plain_files import read_plain
 PROMOTIONS = ".promotions"
 HISTORY = "history.jsonl"
 PUSHED, ROLLED_BACK, REFUSED, RETIRED = "pushed", "rolled back", "refused", "retired"
+LIFTED = "lifted"
 PUBLISHED = (PUSHED, ROLLED_BACK)
 BY = "BEAM_REFINERY_BY"
 MAX_VERSION = 2**63 - 1
@@ -36,11 +37,12 @@ class Event:
     """One line of the history.
 
     Attributes:
-        event: ``pushed``, ``rolled back``, ``refused`` or ``retired``.
+        event: ``pushed``, ``rolled back``, ``refused``, ``retired`` or ``lifted``.
         time: UTC, ISO 8601.
         by: Who: ``user@machine``, or what the environment variable of `BY` says.
         reason: Why, in words.
-        version: The version that it made or removed; None for a refusal.
+        version: The version that it made or removed, or whose model may be pushed again; None for
+            a refusal.
         digest: Digest of the model's files, where there is one.
         replaced: The version that was live before, or None.
         origin: For a roll-back, the version whose model is live again.

@@ -20,7 +20,7 @@ from components.serving.bundle import (
     read_bundle,
     signature_of,
 )
-from components.serving.earlier import earlier_models
+from components.serving.earlier import earlier_models, identity_of, taken_away
 from components.serving.history import (
     REFUSED,
     ROLLED_BACK,
@@ -32,10 +32,12 @@ from components.serving.history import (
     read_history,
     writable,
 )
+from components.serving.signatures import check_key
 from components.serving.signing import SigningKey, Trust
 from components.serving.store import (
     current_version,
     is_serving_folder,
+    live_model,
     locked,
     next_version,
     publish,
@@ -79,7 +81,8 @@ def rollback(
         whose: Whose signatures count; an unsigned or wrongly signed version is then refused.
 
     Raises:
-        InputError: there is no such version, no reason, or no key for a signed one.
+        InputError: there is no such version, its model is live already, there is no reason, no key
+            for a signed one, or one whose signature ``whose`` would not take.
         GateRefusal: the version does not verify; what is live stays, and the history says so.
         FailedError: the disk is full or refuses; what is live stays.
     """
@@ -88,6 +91,7 @@ def rollback(
     reason = writable(reason)
     if not is_serving_folder(serving):
         raise InputError(f"{serving}: no serving folder: name the one that models are pushed to")
+    check_key(key, whose)
     try:
         with locked(serving):
             recover(serving)
@@ -177,26 +181,57 @@ def _target(serving: Path, history: History, current: int, to: int | None) -> in
     """Return the version to go back to.
 
     Raises:
-        InputError: there is none, it is not there, or it is live.
+        InputError: there is none, it is not there, or its model is live.
     """
     numbers = version_numbers(serving)
+    others = _others(serving, history, current, numbers)
+    listed = ", ".join(map(str, others))
+    shown = f"versions to go back to: {listed}" if others else _none_but(current, numbers)
     if to is not None:
         if to == current:
-            raise InputError(f"version {to} is live already; {_others(numbers, current)}")
+            raise InputError(f"version {to} is live already; {shown}")
         if to not in numbers:
-            gone = "was removed by retention" if history.retired(to) else "is not there"
-            raise InputError(f"version {to} {gone}; {_others(numbers, current)}")
+            raise InputError(f"version {to} {_gone(serving, history, to)}; {shown}")
+        if to not in others:
+            raise InputError(
+                f"the model of version {to} is live already, as version {current}; {shown}"
+            )
         return to
     found = next(earlier_models(serving, history, current), None)
     if found is None:
+        left = "what is left was rolled back, is newer, or holds the same model, and wants --to; "
         raise InputError(
             f"{serving}: there is no version before {current} that a roll-back goes to by itself: "
-            "each holds the live model, or was rolled back and wants --to; "
-            + _others(numbers, current)
+            f"{left if others else ''}{shown}"
         )
     return found
 
 
-def _others(numbers: Sequence[int], current: int) -> str:
-    others = [str(one) for one in numbers if one != current]
-    return f"versions to go back to: {', '.join(others)}" if others else "there is no other version"
+def _others(serving: Path, history: History, current: int, numbers: Sequence[int]) -> list[int]:
+    """Return the versions that hold another model than the live one; any, where that is damaged."""
+    live = live_model(serving)
+    whole = live is not None and live.intact
+    identity = identity_of(serving, history, current)
+    return [
+        one
+        for one in numbers
+        if one != current
+        and not (whole and identity is not None and identity_of(serving, history, one) == identity)
+    ]
+
+
+def _none_but(current: int, numbers: Sequence[int]) -> str:
+    if set(numbers) <= {current}:
+        return "there is no other version"
+    return "every other version holds the live model"
+
+
+def _gone(serving: Path, history: History, version: int) -> str:
+    if not history.retired(version):
+        return "is not there"
+    if identity_of(serving, history, version) not in taken_away(serving, history):
+        return "was removed by retention"
+    return (
+        "was rolled back, and removed by retention since; to let the next refresh push its model "
+        f"again: --lift {version}"
+    )

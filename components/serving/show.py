@@ -8,17 +8,17 @@ from pathlib import Path
 from components.serving.bundle import unwritten_event
 from components.serving.history import Event, read_history
 from components.serving.store import version_numbers
-from components.serving.verify import ServingVerdict
+from components.serving.verify import OK, ServingVerdict
 from schemas.errors import printable
 
 
 def verdict_lines(verdict: ServingVerdict) -> Iterator[str]:
     """Yield one line per version, every problem and note, and what it comes to."""
     for one in verdict.versions:
-        state = "DAMAGED" if one.problems else "ok"
+        state = "ok" if one.state == OK else one.state.upper()
         live = "live" if one.live else ""
         digest = (one.digest or "")[:12]
-        head = f"version {one.version:<4} {state:<7} {live:<4} {one.event:<11} {digest:<12}"
+        head = f"version {one.version:<4} {state:<9} {live:<4} {one.event:<11} {digest:<12}"
         yield f"{printable(head)} signature {one.signature}"
         yield from (f"  {problem}" for problem in one.problems)
         yield from (f"  note: {note}" for note in one.notes)

@@ -1,4 +1,4 @@
-"""Signatures of a version and its bundle, by OpenSSF model-signing.
+"""Signing a version and its bundle by OpenSSF model-signing; and with what, and whose counts.
 
 A signature is a Sigstore bundle over an in-toto statement that names every signed file with its
 SHA-256, relative to the serving folder; the program ``model_signing`` verifies it as well. Keys
@@ -7,17 +7,14 @@ come from files; neither their paths nor their contents are written anywhere.
 
 from __future__ import annotations
 
-import base64
 import datetime
-import json
 import os
-import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.serving.bundle import SIGNATURE, Bundle, bundle_folder
+from components.serving.bundle import SIGNATURE
 from components.serving.history import PROMOTIONS
 from schemas.errors import FailedError, InputError, RefineryError
 
@@ -28,6 +25,7 @@ CHAIN = "BEAM_REFINERY_SIGNING_CHAIN"
 SIGSTORE = "BEAM_REFINERY_SIGSTORE"
 TOKEN = "SIGSTORE_ID_TOKEN"  # noqa: S105
 PUBLIC_KEY = "BEAM_REFINERY_PUBLIC_KEY"
+BY_KEY, BY_CERTIFICATE, BY_SIGSTORE = "a key", "a certificate", "Sigstore"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +45,13 @@ class SigningKey:
     certificate: Path | None = None
     chain: tuple[Path, ...] = ()
     sigstore: bool = False
+
+    @property
+    def kind(self) -> str:
+        """What it signs with."""
+        if self.sigstore:
+            return BY_SIGSTORE
+        return BY_CERTIFICATE if self.certificate else BY_KEY
 
     def __repr__(self) -> str:
         return "SigningKey(sigstore)" if self.sigstore else "SigningKey(...)"
@@ -74,6 +79,13 @@ class Trust:
     def checks(self) -> bool:
         """Whether there is anything to check a signature with."""
         return bool(self.public_key or self.chain or self.identity)
+
+    @property
+    def kind(self) -> str:
+        """What must have signed; to be asked where it checks anything."""
+        if self.public_key:
+            return BY_KEY
+        return BY_CERTIFICATE if self.chain else BY_SIGSTORE
 
 
 def signing_key(
@@ -165,17 +177,17 @@ def sign(root: Path, version: int, key: SigningKey) -> None:
         InputError: the key or certificate cannot be read or used, or has expired.
         FailedError: Sigstore cannot be reached.
     """
-    library = _library()
+    library = signing_library()
     contents = _read(key)
     try:
-        config = library.signing.Config().set_hashing_config(_hashing(library))
+        config = library.signing.Config().set_hashing_config(hashing(library))
         if key.sigstore:
             _sigstore_signer(config)
         elif key.certificate:
             from cryptography import x509
 
             certificate = x509.load_pem_x509_certificate(contents[key.certificate])
-            if problem := _validity_problem(certificate, _utcnow(), "now"):
+            if problem := validity_problem(certificate, _utcnow(), "now"):
                 raise InputError(problem)
             config.use_certificate_signer(
                 private_key=key.key,
@@ -192,83 +204,17 @@ def sign(root: Path, version: int, key: SigningKey) -> None:
     except Exception as error:
         if key.sigstore:
             raise FailedError(
-                f"Sigstore cannot sign ({_words(error)}): it needs the network and an identity; "
+                f"Sigstore cannot sign ({words(error)}): it needs the network and an identity; "
                 f"offline, sign with a key ({KEY})"
             ) from error
         raise InputError(
-            f"the signing key cannot be used ({_words(error)}): give an elliptic-curve key in PEM "
+            f"the signing key cannot be used ({words(error)}): give an elliptic-curve key in PEM "
             f"form (P-256, P-384 or P-521), with its own certificate if any, and {PASSWORD} if it "
             "is encrypted"
         ) from error
 
 
-def check_key(key: SigningKey | None) -> None:
-    """Sign a file of no meaning, so that a key that cannot be used shows before hours of training.
-
-    Sigstore is not tried: whatever it signs is in its public log for ever.
-
-    Raises:
-        InputError: as `sign` does.
-    """
-    if key is None or key.sigstore:
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder)
-        (root / PROMOTIONS / "1").mkdir(parents=True)
-        (root / "tried").write_text("tried\n")
-        sign(root, 1, key)
-
-
-def signature_problems(serving: Path, bundle: Bundle, whose: Trust) -> list[str]:
-    """Check the signature of a version.
-
-    Returns:
-        Why it does not count; empty where it covers exactly the files of the version and bundle,
-        as they are on the disk.
-
-    Raises:
-        InputError: what is to check it with cannot be used.
-        FailedError: Sigstore cannot be reached.
-    """
-    path = bundle_folder(serving, bundle.version) / SIGNATURE
-    name = f"{PROMOTIONS}/{bundle.version}/{SIGNATURE}"
-    if not path.is_file():
-        return [f"{name}: missing: the version is not signed"]
-    library = _library()
-    config = library.verifying.Config().set_hashing_config(_hashing(library))
-    config.set_ignore_unsigned_files(True)  # other versions; ours are compared below
-    try:
-        if whose.public_key:
-            config.use_elliptic_key_verifier(public_key=whose.public_key)
-        elif whose.chain:
-            config.use_certificate_verifier(certificate_chain=list(whose.chain))
-        else:
-            config.use_sigstore_verifier(identity=whose.identity, oidc_issuer=whose.issuer)
-    except Exception as error:
-        if whose.identity:
-            raise FailedError(f"Sigstore cannot be reached to verify ({_words(error)})") from error
-        raise InputError(
-            f"what is to check signatures cannot be used ({_words(error)}): give a public key or "
-            "certificates in PEM form"
-        ) from error
-    try:
-        content = path.read_text("utf-8")
-        config.verify(serving, path)
-        signed = _signed_names(content)
-    except Exception as error:
-        if str(error).startswith("Signature mismatch"):  # the files that differ are named already
-            return [f"{name}: signs other contents than those that are there"]
-        return [f"{name}: damaged, or not signed by whom it should be ({_words(error)})"]
-    expected = {*bundle.files, f"{PROMOTIONS}/{bundle.version}/bundle.json"}
-    if signed != expected:
-        other = sorted(signed ^ expected)[0]
-        return [f"{name}: signs other files than those of version {bundle.version}, e.g. {other}"]
-    if whose.chain:
-        return _certificate_problems(name, content, bundle)
-    return []
-
-
-def _library() -> Any:
+def signing_library() -> Any:
     """Return the module ``model_signing``.
 
     Raises:
@@ -283,7 +229,7 @@ def _library() -> Any:
     return model_signing
 
 
-def _hashing(library: Any) -> Any:
+def hashing(library: Any) -> Any:
     """Return a configuration that leaves out no file (git's are left out by default)."""
     config = library.hashing.Config().use_file_serialization(max_workers=1)
     return config.set_ignored_paths(paths=[], ignore_git_paths=False)
@@ -322,28 +268,8 @@ def _sigstore_signer(config: Any) -> None:
     config.use_sigstore_signer(use_ambient_credentials=not token, identity_token=token)
 
 
-def _signed_names(content: str) -> set[str]:
-    """Return the files that a signature names; to be believed once it was verified."""
-    envelope = json.loads(content)["dsseEnvelope"]
-    statement = json.loads(base64.b64decode(envelope["payload"]))
-    return {one["name"] for one in statement["predicate"]["resources"]}
-
-
-def _certificate_problems(name: str, content: str, bundle: Bundle) -> list[str]:
-    """Look whether the certificate was valid when the version was made.
-
-    The library takes the chain at the certificate's first moment and never asks when it ended.
-    """
-    from cryptography import x509
-
-    material = json.loads(content)["verificationMaterial"]["x509CertificateChain"]
-    raw = base64.b64decode(material["certificates"][0]["rawBytes"])
-    made = datetime.datetime.fromisoformat(bundle.event.time)
-    problem = _validity_problem(x509.load_der_x509_certificate(raw), made, "when it signed")
-    return [f"{name}: {problem}"] if problem else []
-
-
-def _validity_problem(certificate: Any, moment: datetime.datetime, when: str) -> str | None:
+def validity_problem(certificate: Any, moment: datetime.datetime, when: str) -> str | None:
+    """Return what is wrong with a certificate at that moment, or None."""
     begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     if begin <= moment <= end:
         return None
@@ -357,7 +283,7 @@ def _utcnow() -> datetime.datetime:
     return datetime.datetime.now(datetime.UTC)
 
 
-def _words(error: BaseException) -> str:
+def words(error: BaseException) -> str:
     """Return the class and a short first line of the message."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__

@@ -50,7 +50,7 @@ from schemas.plain_files import open_plain, read_plain
 
 CURRENT = "CURRENT"
 RECORD = "push.json"
-_LOCK = ".push.lock"
+LOCK = ".push.lock"
 _VERSION = re.compile(r"[1-9][0-9]{0,17}")
 NOT_THE_MODEL = frozenset({RECORD})
 PATIENCE = 60.0
@@ -182,7 +182,7 @@ def locked(serving: Path) -> Iterator[None]:
         OSError: the lock file is a link, or cannot be written.
     """
     serving.mkdir(parents=True, exist_ok=True)
-    with held(serving / _LOCK):
+    with held(serving / LOCK):
         yield
 
 
@@ -198,7 +198,7 @@ def undisturbed(serving: Path, patience: float = PATIENCE) -> Iterator[bool]:
     """
     with contextlib.ExitStack() as stack:
         try:
-            file = stack.enter_context(open_plain(serving / _LOCK, links=False))
+            file = stack.enter_context(open_plain(serving / LOCK, links=False))
         except OSError:
             file = None
         yield file is not None and _shared(file.fileno(), time.monotonic() + patience)

@@ -29,7 +29,8 @@ from components.serving.history import (
     History,
     read_history,
 )
-from components.serving.signing import Trust, signature_problems
+from components.serving.signatures import signature_problems
+from components.serving.signing import Trust
 from components.serving.store import (
     CURRENT,
     NOT_THE_MODEL,
@@ -46,6 +47,7 @@ from schemas.errors import FailedError, InputError, printable
 from schemas.manifest import dataset_digest, parse_manifest
 from schemas.plain_files import read_plain
 
+OK, DAMAGED, UNTRUSTED = "ok", "damaged", "untrusted"
 _READINGS = 3
 _NOT_OURS = (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError)
 
@@ -57,6 +59,8 @@ class VersionVerdict:
     Attributes:
         version: Its number.
         live: Whether ``CURRENT`` names it.
+        state: ``ok``; ``untrusted`` where the signature alone is wrong or missing, and files and
+            decisions are those that were promoted; else ``damaged``.
         event: ``pushed``, ``rolled back``, or ``unknown`` where the bundle cannot be read.
         digest: Digest of the model's files, or None.
         signature: ``valid``, ``invalid``, ``not checked`` or ``none``.
@@ -66,6 +70,7 @@ class VersionVerdict:
 
     version: int
     live: bool
+    state: str
     event: str
     digest: str | None
     signature: str
@@ -216,16 +221,20 @@ def verify_version(
         except _NOT_OURS as error:
             reason = f"{type(error).__name__}: {error}"
             problems = [f"{PROMOTIONS}/{version}: holds what no push writes ({reason})"]
+    state = DAMAGED if problems else OK
     signature = "not checked" if signed else "none"
     if whose.checks and (signed or whose.required):
         wrong = [f"{PROMOTIONS}/{version}: cannot be compared with its signature"]
         if bundle is not None:
             wrong = signature_problems(serving, bundle, whose)
         signature = ("invalid" if signed else "none") if wrong else "valid"
+        if wrong and not problems:
+            state = UNTRUSTED
         problems += wrong if bundle is not None else []
     return VersionVerdict(
         version=version,
         live=version == current_version(serving),
+        state=state,
         event=bundle.event.event if bundle else "unknown",
         digest=bundle.digest if bundle else None,
         signature=signature,

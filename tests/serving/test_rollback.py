@@ -71,9 +71,9 @@ def test_bytes_that_are_no_text_stop_nothing(tmp_path, monkeypatch):
     ]
     assert verify_serving(serving).ok
     assert "by J\\udcf6rg" in "\n".join(history_lines(serving))
-    (serving / "1" / "saved_model.pb").write_text("changed")
-    with pytest.raises(GateRefusal, match="version 1 does not verify"):
-        rollback(serving, to=1, reason=f"{name} again")
+    (serving / "2" / "saved_model.pb").write_text("changed")
+    with pytest.raises(GateRefusal, match="version 2 does not verify"):
+        rollback(serving, to=2, reason=f"{name} again")
     assert "(J\\udcf6rg again)" in read_history(serving).events[-1].reason
 
 
@@ -81,7 +81,7 @@ def test_a_second_roll_back_goes_further_and_never_to_the_bad_one(serving):
     assert rollback(serving, reason="third is slow").origin == 2
     assert rollback(serving, reason="second is slow too").origin == 1
     assert text_of(serving) == "first"
-    with pytest.raises(InputError, match="no version before 5 that .* --to; .*: 1, 2, 3, 4$"):
+    with pytest.raises(InputError, match="no version before 5 that .* --to; .*: 2, 3, 4$"):
         rollback(serving, reason="and first")
     assert rollback(serving, reason="it was the network", to=3).version == 6
     assert text_of(serving) == "third"
@@ -173,7 +173,7 @@ def test_commands(run, serving, monkeypatch):
     status, out, err = run("verify", serving)
     assert (status, err) == (0, "")
     assert out.splitlines()[-1] == "ok: 3 versions are what was promoted"
-    assert "live pushed" in out.splitlines()[2]
+    assert "ok        live pushed" in out.splitlines()[2]
 
     status, out, err = run("rollback", serving, "--reason", "p95 doubled")
     assert (status, err) == (0, "")
@@ -187,17 +187,17 @@ def test_commands(run, serving, monkeypatch):
     assert [one["event"] for one in events] == ["pushed"] * 3 + ["rolled back"]
     assert events[-1]["by"] == "ann@example"
 
-    (serving / "2" / "saved_model.pb").write_text("s3cond")
+    (serving / "3" / "saved_model.pb").write_text("th1rd")
     status, out, _ = run("verify", serving)
     assert status == 1
-    assert "  2/saved_model.pb: content differs from the bundle (SHA-256)" in out
+    assert "  3/saved_model.pb: content differs from the bundle (SHA-256)" in out
     assert out.splitlines()[-1].startswith("not ok: 1 problem; `rollback`")
     status, out, _ = run("verify", serving, "--json")
     verdict = json.loads(out)
     assert (status, verdict["ok"], verdict["versions"][3]["live"]) == (1, False, True)
-    status, out, err = run("rollback", serving, "--to", "2", "--reason", "again")
+    status, out, err = run("rollback", serving, "--to", "3", "--reason", "again")
     assert (status, out) == (3, "")
-    assert err.startswith("error: version 2 does not verify")
+    assert err.startswith("error: version 3 does not verify")
 
 
 @pytest.mark.parametrize(

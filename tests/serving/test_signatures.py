@@ -20,7 +20,9 @@ from cryptography.x509.oid import NameOID
 
 from components.serving.history import read_history
 from components.serving.rollback import rollback
-from components.serving.signing import SigningKey, Trust, check_key, signing_key, trust
+from components.serving.show import verdict_lines
+from components.serving.signatures import check_key
+from components.serving.signing import SigningKey, Trust, signing_key, trust
 from components.serving.verify import verify_serving
 from schemas.errors import FailedError, GateRefusal, InputError
 from tests.serving.support import everything, promotion, push_text
@@ -200,7 +202,7 @@ def test_a_version_signed_with_an_expired_certificate_is_named(tmp_path, authori
     """A signer who does not look at the date, as the library itself does not."""
     from components.serving import signing
 
-    monkeypatch.setattr(signing, "_validity_problem", lambda *_: None)
+    monkeypatch.setattr(signing, "validity_problem", lambda *_: None)
     push_text(tmp_path, "first", key=authority[1]("late", days=(-300, -1)))
     monkeypatch.undo()
     signatures, problems = verdict_of(tmp_path / "serving", Trust(chain=(authority[0],)))
@@ -208,6 +210,60 @@ def test_a_version_signed_with_an_expired_certificate_is_named(tmp_path, authori
     assert problems[0].startswith(
         ".promotions/1/model.sig: the certificate must be valid when it signed ("
     )
+
+
+def test_what_it_was_signed_with_is_said_where_something_else_is_to_check_it(
+    tmp_path, authority, keys
+):
+    root, issue = authority
+    push_text(tmp_path, "first", key=issue("by-certificate"))
+    push_text(tmp_path, "second", key=SigningKey(key=keys[0][0]))
+    for whose, problem in (
+        (Trust(public_key=keys[0][1]), "1/model.sig: signed with a certificate; give --chain"),
+        (Trust(chain=(root,)), "2/model.sig: signed with a key; give --public-key (or BEAM_REFI"),
+    ):
+        _, (found,) = verdict_of(tmp_path / "serving", whose)
+        assert found.startswith(f".promotions/{problem}")
+
+
+def test_a_version_that_is_whole_and_not_signed_by_whom_it_should_be_is_untrusted(serving, keys):
+    verdict = verify_serving(serving, whose=Trust(public_key=keys[1][1], required=True))
+    assert [one["state"] for one in verdict.to_json()["versions"]] == ["untrusted", "untrusted"]
+    shown = "\n".join(verdict_lines(verdict))
+    assert "version 1    UNTRUSTED      pushed" in shown
+    assert "version 2    UNTRUSTED live pushed" in shown
+    assert not verdict.ok
+    (serving / "2" / "saved_model.pb").write_text("s3cond")
+    verdict = verify_serving(serving, whose=Trust(public_key=keys[1][1]))
+    assert [one.state for one in verdict.versions] == ["ok", "damaged"]
+
+
+def test_nothing_is_signed_that_those_who_check_would_reject(serving, authority, keys):
+    """A roll-back and a refresh check the pair before anything is published."""
+    push_text(serving.parent, "third")
+    before = everything(serving)
+    root, issue = authority
+    certified = issue("pair")
+    ours, other = (SigningKey(key=one[0]) for one in keys)
+    public, chain = Trust(public_key=keys[0][1], required=True), Trust(chain=(root,), required=True)
+    for key, whose, message in (
+        (other, public, "the signing key does not belong to --public-key .*would not verify"),
+        (certified, public, "a certificate signs is not checked with --public-key .*give --chain"),
+        (ours, chain, "a key signs is not checked with --chain.*give --public-key"),
+        (SigningKey(sigstore=True), public, "Sigstore signs is not checked .*--identity and"),
+    ):
+        with pytest.raises(InputError, match=message):
+            rollback(serving, reason="x", key=key, whose=whose)
+        with pytest.raises(InputError, match=message):
+            check_key(key, whose)
+    assert everything(serving) == before
+    stranger = certificate("root", ec.generate_private_key(ec.SECP256R1()), ca=True)
+    path = serving.parent / "stranger.crt"
+    path.write_bytes(stranger.public_bytes(serialization.Encoding.PEM))
+    with pytest.raises(InputError, match="the signing key does not belong to --chain"):
+        check_key(certified, Trust(chain=(path,)))
+    check_key(certified, chain)
+    assert rollback(serving, reason="x", key=ours, whose=public).version == 4
 
 
 def test_an_encrypted_key_wants_its_password(tmp_path):
