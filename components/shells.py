@@ -121,9 +121,7 @@ def DataGate(  # noqa: N802 - a component reads as a class
         previous=Previous.from_json(json.loads(previous)),
     )
     if not decision.blessed:
-        raise GateRefusal(
-            f"the data gate refused: {data_checks.refusal(decision)}", decision=decision
-        )
+        raise GateRefusal(f"the data gate refused: {decision.why}", decision=decision)
     data_checks.write(Path(checks.uri), profile, decision)
     return {"examined": sum(examples for examples, _ in found.values())}
 

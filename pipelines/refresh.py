@@ -261,7 +261,7 @@ def _recorded(report: RefreshReport, places: Places) -> tuple[RefreshReport, Exc
     about = {name: getattr(report, name) for name in ("recipe", "profile", "run")}
     about["dataset_digest"] = report.dataset_digest
     try:
-        record_refusal(places.serving, "; ".join(report.reasons), about)
+        record_refusal(places.serving, report.why, about)
     except Exception as error:
         text = f"a gate refused, but the history does not say so: {error}"
         return dataclasses.replace(report, status="failed", error=text), error

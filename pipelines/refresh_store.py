@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -27,6 +28,7 @@ from schemas.manifest import Manifest
 from schemas.plain_files import read_plain
 
 _LOCK = ".refresh.lock"
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 # TFX's outputs and system folders, and the temporary siblings that model stages write.
 _FOLDERS_OF_EXECUTION = (
     "*/artifacts/*/*/{}",
@@ -89,6 +91,7 @@ def only_one(root: Path) -> Iterator[None]:
     Raises:
         InputError: another process holds it (the message names it), it cannot be written, its path
             is no text, or its file system knows no locks.
+        FailedError: the disk is full.
     """
     check_text("root", root)
     path = root / _LOCK
@@ -96,6 +99,7 @@ def only_one(root: Path) -> Iterator[None]:
         try:
             root.mkdir(parents=True, exist_ok=True)
             stack.enter_context(held(path, wait=False))
+            path.write_text(f"{os.getpid()}\n")
         except Timeout:
             holder = path.read_text().strip() or "unknown"
             raise InputError(
@@ -103,12 +107,16 @@ def only_one(root: Path) -> Iterator[None]:
                 "wait for it to end, or choose another --root."
             ) from None
         except OSError as error:
+            if error.errno in _FULL:
+                raise FailedError(
+                    f"{path} cannot be written, for the disk is full ({error.strerror}): make room "
+                    "and repeat the command, or choose another --root"
+                ) from error
             raise InputError(
                 f"the root must be a writable folder; {root}: {error.strerror}. Choose another "
                 "--root."
             ) from error
         try:
-            path.write_text(f"{os.getpid()}\n")
             yield
         finally:
             with contextlib.suppress(OSError):  # the next one writes its own

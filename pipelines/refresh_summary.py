@@ -7,7 +7,7 @@ from itertools import groupby
 from pathlib import Path
 
 from components.acceptance.wording import mcnemar_table
-from components.data_checks.wording import NOT_COMPARED
+from components.data_checks.wording import RAISED
 from schemas.report import GateDecision, PartRow, RefreshReport, SizeReport
 
 _DONE = "done"
@@ -56,6 +56,7 @@ def render(report: RefreshReport, *, path: Path) -> str:
         *_uses(report),
         "",
         _conclusion(report),
+        *(f"what to do: {fix}" for fix in report.fixes),
         f"report: {path}",
     ]
     return "\n".join(lines)
@@ -71,15 +72,17 @@ def _costs(size: SizeReport | None) -> tuple[str, str]:
 
 
 def _decision(decision: GateDecision) -> Iterator[str]:
-    """Yield a line per test; of checks that passed only how many and what was not compared."""
+    """Yield a line per test; of checks that passed their number, and those with a raised limit."""
     passed = [one for one in decision.checks if one.passed]
     if passed:
         yield _line(decision.gate, True, f"{len(passed)} checks")
+    for note in decision.notes:
+        yield _line("", None, note)
     for check in decision.checks:
         if not check.passed:
             yield _line(decision.gate, False, check.describe())
-        elif NOT_COMPARED in check.measure:
-            yield _line("", None, check.measure)
+        elif RAISED in check.measure:
+            yield _line("", None, check.describe())
     for finding in decision.findings:
         yield _line(decision.gate, finding.passed, finding.reason)
         if table := mcnemar_table(finding.numbers):

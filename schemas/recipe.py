@@ -172,7 +172,7 @@ class Recipe:
         if self.text.store_tokens and self.modality == "image":
             raise InputError("is for text recipes; remove it", path=("text", "store_tokens"))
         if self.refresh is not None:
-            _check_refresh(self.refresh, self.modality)
+            _check_refresh(self.refresh, self.modality, self.leakage)
         return self
 
 
@@ -199,8 +199,8 @@ class RecipeFile:
         return _located(error, self.origin, self.lines, self.overridden)
 
 
-def _check_refresh(refresh: RefreshConfig, modality: Modality) -> None:
-    """Refuse a refresh that names what only examples of the other modality have.
+def _check_refresh(refresh: RefreshConfig, modality: Modality, leakage: str) -> None:
+    """Refuse a refresh that names what no example has, or a limit of what is not looked for.
 
     Raises:
         InputError: with its path in the recipe.
@@ -227,6 +227,12 @@ def _check_refresh(refresh: RefreshConfig, modality: Modality) -> None:
             except InputError as error:
                 path = (*where("robustness", "families"), *error.path[1:])
                 raise InputError(error.message, path=path) from None
+        if leakage == "off" and plan.data.max_leakage is not None:
+            raise InputError(
+                f"limits leakage to {plan.data.max_leakage:g}, but leakage: off does not look for "
+                "any; set leakage to report or drop, or remove the limit",
+                path=where("data", "max_leakage"),
+            )
         for key, distances in (("drift", plan.data.drift), ("skew", plan.data.skew)):
             named = distances.features
             if isinstance(named, Mapping) and not set(named) & set(FEATURES[modality]):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -183,12 +183,16 @@ class GateDecision:
         checks: The measured values beside their limits.
         findings: What statistical tests found.
         problems: Reasons to refuse that are no measured value, e.g. anomalies of the data.
+        notes: What decides nothing and is to be known, e.g. that there was nothing to compare with.
+        fixes: What to do about its reasons, where they do not say it themselves.
     """
 
     gate: str
     checks: tuple[Check, ...] = ()
     findings: tuple[Finding, ...] = ()
     problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    fixes: tuple[str, ...] = ()
 
     @property
     def blessed(self) -> bool:
@@ -205,6 +209,11 @@ class GateDecision:
             return (f"the {self.gate} gate looked at nothing, so nothing speaks for the model",)
         return missed
 
+    @property
+    def why(self) -> str:
+        """Every reason, and what to do about them; empty exactly when blessed."""
+        return _why(self.reasons, self.fixes)
+
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values, the verdict included."""
         checks = [{**dataclasses.asdict(one), "passed": one.passed} for one in self.checks]
@@ -214,6 +223,8 @@ class GateDecision:
             "checks": checks,
             "findings": [dataclasses.asdict(one) for one in self.findings],
             "problems": list(self.problems),
+            "notes": list(self.notes),
+            "fixes": list(self.fixes),
         }
 
     @classmethod
@@ -225,6 +236,8 @@ class GateDecision:
             checks=tuple(Check(**{name: one[name] for name in fields}) for one in data["checks"]),
             findings=tuple(Finding(**one) for one in data.get("findings", ())),
             problems=tuple(data["problems"]),
+            notes=tuple(data.get("notes", ())),
+            fixes=tuple(data.get("fixes", ())),
         )
 
 
@@ -326,10 +339,26 @@ class RefreshReport:
         """Every reason of every gate that refused."""
         return tuple(reason for decision in self.decisions for reason in decision.reasons)
 
+    @property
+    def fixes(self) -> tuple[str, ...]:
+        """What to do about them, where they do not say it themselves; each once."""
+        return tuple(dict.fromkeys(fix for one in self.decisions for fix in one.fixes))
+
+    @property
+    def why(self) -> str:
+        """Every reason, and what to do about them: what the history keeps."""
+        return _why(self.reasons, self.fixes)
+
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
         data = dataclasses.asdict(self)
         data["decisions"] = [decision.to_json() for decision in self.decisions]
         data["infra"] = self.infra.to_json() if self.infra else None
         data["reasons"] = list(self.reasons)
+        data["fixes"] = list(self.fixes)
         return data
+
+
+def _why(reasons: Sequence[str], fixes: Sequence[str]) -> str:
+    advice = f". What to do: {'; '.join(fixes)}" if fixes else ""
+    return "; ".join(reasons) + advice

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -47,14 +48,17 @@ def check_dataset(
     """
     manifest = load_manifest(dataset)
     found = profile(dataset)
-    leaking = leaking_examples(dataset, manifest)
+    leaking = _leaking_of(found, leaking_examples(dataset, manifest))
+    notes = []
+    if leaking and (line := wording.leaking_note(leaking, gates.max_leakage is not None)):
+        notes.append(line)
     checks: list[Check] = []
     problems: list[str] = []
     for part in (
         _anomalies(anomalies, found),
         _examples(found, gates),
         _classes(found, gates, previous.profile),
-        _leakage(found, gates, leaking),
+        _leakage(gates, leaking),
         _drift(found, gates.drift, previous.profile),
         _skew(found, gates.skew),
     ):
@@ -63,15 +67,24 @@ def check_dataset(
                 checks.append(one)
             else:
                 problems.append(one)
-    checks.append(
-        Check(
-            measure=wording.earlier_datasets(previous.state, previous.why),
-            kind="at_least",
-            limit=int(_refused_without(gates, previous)),
-            value=int(previous.profile is not None),
-        )
+    if previous.state != "present":
+        refused = _refused_without(gates, previous)
+        line = wording.not_compared(previous.state, previous.why, refused=refused)
+        (problems if refused else notes).append(line)
+    decision = GateDecision(
+        gate=GATE, checks=tuple(checks), problems=tuple(problems), notes=tuple(notes)
     )
-    return found, GateDecision(gate=GATE, checks=tuple(checks), problems=tuple(problems))
+    return found, dataclasses.replace(decision, fixes=wording.fixes_of(decision.reasons))
+
+
+def _leaking_of(
+    found: DatasetProfile, leaking: Mapping[str, Leaking] | None
+) -> dict[str, tuple[Leaking, int]] | None:
+    """Return what leaks of each split that has examples, with their number."""
+    if leaking is None:
+        return None
+    counts = {split: found.splits[split].examples for split in leaking}
+    return {split: (one, counts[split]) for split, one in leaking.items() if counts[split]}
 
 
 def _refused_without(gates: DataGates, previous: Previous) -> bool:
@@ -137,24 +150,20 @@ def _classes(found: DatasetProfile, gates: DataGates, previous: DatasetProfile |
                 yield wording.class_vanished(name, split, before)
 
 
-def _leakage(
-    found: DatasetProfile, gates: DataGates, leaking: Mapping[str, Leaking] | None
-) -> Findings:
+def _leakage(gates: DataGates, leaking: Mapping[str, tuple[Leaking, int]] | None) -> Findings:
     if leaking is None:
         if gates.max_leakage is not None:
             yield wording.leakage_not_measured(gates.max_leakage)
         return
     gated = gates.max_leakage is not None
-    for split, count in leaking.items():
-        examples = found.splits[split].examples
-        if examples:
-            yield Check(
-                measure=wording.leakage_of(split, count.not_compared, gated),
-                kind="at_most",
-                limit=gates.max_leakage if gates.max_leakage is not None else _NO_LIMIT,
-                value=(count.found + count.not_compared) / examples,
-                examples=examples,
-            )
+    for split, (count, examples) in leaking.items():
+        yield Check(
+            measure=wording.leakage_of(split, count.not_compared, gated),
+            kind="at_most",
+            limit=gates.max_leakage if gates.max_leakage is not None else _NO_LIMIT,
+            value=(count.found + count.not_compared) / examples,
+            examples=examples,
+        )
 
 
 def _drift(found: DatasetProfile, limits: Drift, previous: DatasetProfile | None) -> Findings:

@@ -2,55 +2,92 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Literal
 
-from schemas.report import Check, GateDecision
+if TYPE_CHECKING:
+    from components.data_checks.leakage import Leaking
 
 Comparison = Literal["drift", "skew"]
 
-NOT_COMPARED = "drift not compared"
-"""Part of a measure where there was nothing to compare with; the report shows it."""
+RAISED = "raised for so few examples"
+"""Part of a measure whose limit is above that of the recipe; the summary shows it."""
 
 FIXES = (
-    ("anomalies in", "repair those examples, or the dataset's schema"),
-    ("examples in", "add examples, or lower data.min_examples"),
-    ("examples of", "add examples of it, or lower data.min_per_class"),
+    (
+        "anomalies in",
+        "correct the examples that do not fit, or edit the dataset's schema, and materialize again",
+    ),
+    (
+        "nothing was held",
+        "run the refresh under another --root, where nothing is taken over from earlier ones",
+    ),
+    ("examples in", "add examples, or lower refresh.data.min_examples"),
+    ("examples of", "add examples of the rare classes, or lower refresh.data.min_per_class"),
+    (
+        "no example of",
+        "add examples of the missing classes, or allow that they are missing with "
+        "refresh.data.min_per_class: 0",
+    ),
+    (
+        "none left of",
+        "add examples of the classes that are gone, or set refresh.data.drift.label: null for the "
+        "refresh that drops them",
+    ),
     (
         "share of",
-        "materialize with leakage: drop, which leaves them out of training, keep one of many that "
-        "are alike, or raise data.max_leakage",
+        "materialize with leakage: drop, which leaves near-duplicates of eval and test out of "
+        "training, keep one of many that are alike, or raise refresh.data.max_leakage",
     ),
-    ("drift of labels", "look for what changed; if it is meant, raise data.drift.label"),
-    ("drift of", "look for what changed; if it is meant, raise data.drift.features"),
-    ("skew of labels", "draw the splits from the same data, or raise data.skew.label"),
+    (
+        "leakage was not",
+        "materialize with leakage: report or drop, or set refresh.data.max_leakage: null",
+    ),
+    (
+        "drift of labels",
+        "look for what changed, and if it is meant, raise refresh.data.drift.label for one refresh",
+    ),
+    (
+        "drift of",
+        "look for what changed, and if it is meant, raise refresh.data.drift.features for one "
+        "refresh",
+    ),
+    (
+        "drift could not be compared:",
+        "refresh.data.on_first_run: pass accepts this dataset as the one that later ones are "
+        "compared with",
+    ),
+    (
+        "drift could not be compared with",
+        "roll back to a version that keeps the profile of its dataset, or look at this dataset and "
+        "let it pass with refresh.data.on_missing: pass for one refresh, whose push keeps a "
+        "profile again",
+    ),
+    (
+        "the classes",
+        "if that is meant, set refresh.data.drift.label: null for the refresh that changes them",
+    ),
+    (
+        "the last accepted dataset",
+        "use another --root for it, or set refresh.data.drift: {label: null, features: null}",
+    ),
+    ("skew of labels", "draw the splits from the same data, or raise refresh.data.skew.label"),
     (
         "skew of",
-        "draw the splits from the same data and prepare them alike, or raise data.skew.features",
-    ),
-    (
-        "earlier datasets",
-        "data.on_first_run: pass accepts this dataset as the one that later ones are compared with",
-    ),
-    (
-        "profiles of",
-        "roll back to a version that keeps one; or look at this dataset and let it pass by "
-        "data.on_missing: pass for one refresh, whose push keeps a profile again",
+        "draw the splits from the same data and prepare them alike, or raise "
+        "refresh.data.skew.features",
     ),
 )
-"""How a measure begins, and what to do where it misses its limit; the first that fits counts."""
+"""How a reason begins, and what to do about it; the first that fits counts."""
 
 
-def refusal(decision: GateDecision) -> str:
-    """Return every reason of a refusal, each with what to do; empty where it is blessed."""
-    missed = [
-        f"{check.describe()} ({_fix_of(check)})" for check in decision.checks if not check.passed
-    ]
-    return "; ".join([*missed, *decision.problems])
+def fixes_of(reasons: Sequence[str]) -> tuple[str, ...]:
+    """Return what to do about the reasons of a refusal, each fix once.
 
-
-def _fix_of(check: Check) -> str:
-    return next(fix for start, fix in FIXES if check.measure.startswith(start))
+    An anomaly in words has none of its own: that of their number counts.
+    """
+    found = (next((fix for start, fix in FIXES if one.startswith(start)), None) for one in reasons)
+    return tuple(dict.fromkeys(fix for fix in found if fix is not None))
 
 
 def anomalies_in(split: str) -> str:
@@ -65,7 +102,7 @@ def anomaly(split: str, words: str) -> str:
 
 def not_examined(split: str) -> str:
     """Say that nothing compared a split with the schema."""
-    return f"{split}: its examples were not held against the schema; run the validation again"
+    return f"nothing was held against the schema in {split}"
 
 
 def examples_of(split: str) -> str:
@@ -81,18 +118,12 @@ def rarest_class(name: str, split: str, few: int) -> str:
 
 def class_missing(name: str, split: str, before: int) -> str:
     """Say that a class has no example."""
-    return (
-        f"class {name!r} has no example in {split}{_before(before)}; add some, or allow it with "
-        "data.min_per_class: 0"
-    )
+    return f"no example of class {name!r} in {split}{_before(before)}"
 
 
 def class_vanished(name: str, split: str, before: int) -> str:
     """Say that a class, which may be missing, was there before."""
-    return (
-        f"class {name!r} has no example in {split}{_before(before)}; add some, or switch the "
-        "comparison of labels off with data.drift.label: null"
-    )
+    return f"none left of class {name!r} in {split}{_before(before)}"
 
 
 def leakage_of(split: str, not_compared: int, gated: bool) -> str:
@@ -104,28 +135,37 @@ def leakage_of(split: str, not_compared: int, gated: bool) -> str:
 
 def leakage_not_measured(limit: float) -> str:
     """Say that there is a limit for what was not looked for."""
-    return (
-        f"data.max_leakage is {limit:g}, but leakage was not looked for in this dataset; "
-        "materialize with leakage: report or drop, or remove the limit"
-    )
+    return f"leakage was not looked for in this dataset, and refresh.data.max_leakage is {limit:g}"
+
+
+def leaking_note(leaking: Mapping[str, tuple[Leaking, int]], gated: bool) -> str | None:
+    """Say how many examples leak, or None where none does.
+
+    Args:
+        leaking: Split to what leaks and its number of examples.
+        gated: Whether a limit holds them.
+    """
+    if not any(one.found or one.not_compared for one, _ in leaking.values()):
+        return None
+    parts = [
+        f"{one.found + one.not_compared:,} of {examples:,} {split} examples"
+        + (f" ({one.not_compared:,} of them not compared)" if one.not_compared else "")
+        for split, (one, examples) in leaking.items()
+    ]
+    note = "" if gated else " (not gated)"
+    return f"near-duplicates in train: {', '.join(parts)}{note}"
 
 
 def other_modality(before: str, now: str) -> str:
     """Say that images follow texts, or the other way round."""
-    return (
-        f"the last accepted dataset held {before}, this one holds {now}: they cannot be compared; "
-        "use another root for it, or set data.drift: {label: null, features: null}"
-    )
+    return f"the last accepted dataset held {before}, this one holds {now}: they cannot be compared"
 
 
 def other_classes(added: Sequence[str], removed: Sequence[str]) -> str:
     """Say which classes are new and which are gone."""
-    parts = [f"added {', '.join(map(repr, added))}"] if added else []
-    parts += [f"removed {', '.join(map(repr, removed))}"] if removed else []
-    return (
-        f"the classes differ from those of the last accepted dataset: {'; '.join(parts)}; if that "
-        "is meant, set data.drift.label: null for the refresh that introduces them"
-    )
+    parts = [f"added {' and '.join(map(repr, added))}"] if added else []
+    parts += [f"removed {' and '.join(map(repr, removed))}"] if removed else []
+    return f"the classes differ from those of the last accepted dataset: {', '.join(parts)}"
 
 
 def distance_of(
@@ -137,19 +177,17 @@ def distance_of(
     if limit is None:
         note = ", not gated"
     elif raised:
-        note = f", limit {limit:g} raised for so few examples"
+        note = f", limit {limit:g} {RAISED}"
     else:
         note = ""
     return f"{kind} of {name} {where} ({measure}{note})"
 
 
-def earlier_datasets(state: Literal["present", "first_run", "missing"], why: str) -> str:
-    """Name the number of earlier datasets; where there is none, say that drift was not compared."""
-    compared = "earlier datasets compared with"
-    if state == "present":
-        return compared
-    what = "profiles of the last accepted dataset" if state == "missing" else compared
-    return f"{what} ({NOT_COMPARED}: {why})"
+def not_compared(state: Literal["first_run", "missing"], why: str, *, refused: bool) -> str:
+    """Say that there was nothing to compare a dataset with, and why."""
+    verb = "could not be compared" if refused else "was not compared"
+    among = " with the last accepted dataset" if state == "missing" else ""
+    return f"drift {verb}{among}: {why}"
 
 
 def _before(count: int) -> str:

@@ -97,6 +97,7 @@ def card_markdown(card: Mapping[str, Any]) -> str:
         for check in decision.get("checks") or []:
             if isinstance(check, Mapping) and "measure" in check:
                 lines.append(f"  - {_check(check)}")
+        lines += [f"  - {note}" for note in decision.get("notes") or []]
         for one in decision.get("decisions") or []:
             lines.append(f"  - {one['reason']}")
             if table := mcnemar_table(one.get("numbers") or {}):

@@ -16,7 +16,6 @@ from components.data_checks import (
     check_dataset,
     profile,
     read_decision,
-    refusal,
     write,
 )
 from components.data_checks.distances import PERMUTATIONS, by_chance, jensen_shannon, l_infinity
@@ -104,6 +103,7 @@ def decide(dataset, *, previous=None, anomalies=FINE, **gates):
         previous=previous or FIRST_RUN,
     )
     assert decision == GateDecision.from_json(json.loads(json.dumps(decision.to_json())))
+    assert bool(decision.fixes) != decision.blessed, "a refusal says what to do"
     return decision
 
 
@@ -303,21 +303,18 @@ def test_a_decision_that_is_missing_or_no_json_is_named(tmp_path):
 def test_a_first_run_passes_and_says_that_drift_was_not_compared(plain):
     decision = decide(plain)
     assert decision.blessed
-    assert refusal(decision) == ""
-    assert decision.checks[-1].describe() == (
-        "earlier datasets compared with (drift not compared: no dataset was accepted before) 0 "
-        "meets the least allowed 0"
-    )
+    assert decision.why == ""
+    assert decision.notes == ("drift was not compared: no dataset was accepted before",)
     assert not [one for one in decision.checks if one.measure.startswith("drift")]
 
 
 def test_a_first_run_is_refused_where_asked(plain, accepted):
     decision = decide(plain, on_first_run="refuse")
-    assert the_reason(decision) == (
-        "earlier datasets compared with (drift not compared: no dataset was accepted before) 0 is "
-        "below the least allowed 1"
+    assert decision.why == (
+        "drift could not be compared: no dataset was accepted before. What to do: "
+        "refresh.data.on_first_run: pass accepts this dataset as the one that later ones are "
+        "compared with"
     )
-    assert "data.on_first_run: pass" in refusal(decision)
     assert decide(plain, on_first_run="refuse", previous=accepted).blessed
 
 
@@ -326,22 +323,25 @@ MISSING = Previous(state="missing", why="the profile of version 3's dataset cann
 
 def test_a_profile_that_should_be_there_is_no_first_run(plain):
     decision = decide(plain, previous=MISSING)
-    assert the_reason(decision) == (
-        "profiles of the last accepted dataset (drift not compared: the profile of version 3's "
-        "dataset cannot be used: EOF) 0 is below the least allowed 1"
+    assert decision.why == (
+        "drift could not be compared with the last accepted dataset: the profile of version 3's "
+        "dataset cannot be used: EOF. What to do: roll back to a version that keeps the profile of "
+        "its dataset, or look at this dataset and let it pass with refresh.data.on_missing: pass "
+        "for one refresh, whose push keeps a profile again"
     )
-    assert "roll back to a version that keeps one" in refusal(decision)
-    assert "data.on_missing: pass for one refresh" in refusal(decision)
     assert not decide(plain, previous=MISSING, on_first_run="pass").blessed
     passed = decide(plain, previous=MISSING, on_missing="pass", on_first_run="refuse")
     assert passed.blessed
-    assert "drift not compared: the profile of version 3's" in passed.checks[-1].measure
+    assert passed.notes == (
+        "drift was not compared with the last accepted dataset: the profile of version 3's dataset "
+        "cannot be used: EOF",
+    )
 
 
 def test_where_no_drift_is_limited_no_profile_is_missed(plain):
     decision = decide(plain, previous=MISSING, drift={"label": None, "features": None})
     assert decision.blessed
-    assert decision.checks[-1].limit == 0
+    assert "drift was not compared with" in decision.notes[0]
     assert not decide(plain, previous=MISSING, drift={"label": None}).blessed
 
 
@@ -359,9 +359,11 @@ def test_darkened_images_are_drift_of_brightness(tmp_path, accepted):
     reason = the_reason(decision)
     assert reason.startswith("drift of brightness in train (JSD) 0.")
     assert reason.endswith("(n=1,000) is above the most allowed 0.1000")
-    assert refusal(decision) == (
-        f"{reason} (look for what changed; if it is meant, raise data.drift.features)"
+    assert decision.why == (
+        f"{reason}. What to do: look for what changed, and if it is meant, raise "
+        "refresh.data.drift.features for one refresh"
     )
+    assert decision.notes == ()
     assert decide(darker, previous=accepted, drift={"features": None}).blessed
     assert decide(darker, previous=accepted, drift={"features": {"contrast": 0.1}}).blessed
 
@@ -377,7 +379,7 @@ def test_shifted_labels_are_drift_of_labels(tmp_path, accepted):
     reason = the_reason(decision)
     assert reason.startswith("drift of labels in train (L-infinity) 0.1")
     assert "above the most allowed 0.1000" in reason
-    assert "raise data.drift.label" in refusal(decision)
+    assert "raise refresh.data.drift.label" in decision.why
 
 
 def test_a_limit_is_raised_where_chance_alone_reaches_it(tmp_path):
@@ -409,7 +411,7 @@ def test_a_split_of_other_images_is_skew(tmp_path):
         "skew of brightness between train and eval",
         "skew of brightness between train and test",
     ]
-    assert "prepare them alike, or raise data.skew.features" in refusal(decision)
+    assert decision.why.count("prepare them alike, or raise refresh.data.skew.features") == 1
 
 
 def test_other_label_shares_in_a_split_are_skew(tmp_path):
@@ -419,16 +421,16 @@ def test_other_label_shares_in_a_split_are_skew(tmp_path):
     )
     decision = decide(lopsided, skew={"label": 0.15, "features": None})
     assert the_reason(decision).startswith("skew of labels between train and test (L-infinity")
-    assert "data.skew.label" in refusal(decision)
+    assert "raise refresh.data.skew.label" in decision.why
 
 
 def test_a_missing_class_is_named(tmp_path, accepted):
     without = digits(tmp_path, keep=lambda split, labels: (split != "eval") | (labels != 3))
-    assert the_reason(decide(without)) == (
-        "class '3' has no example in eval; add some, or allow it with data.min_per_class: 0"
-    )
-    assert "eval (28 in the last accepted dataset)" in the_reason(
-        decide(without, previous=accepted)
+    decision = decide(without)
+    assert the_reason(decision) == "no example of class '3' in eval"
+    assert "with refresh.data.min_per_class: 0" in decision.why
+    assert the_reason(decide(without, previous=accepted)) == (
+        "no example of class '3' in eval (28 in the last accepted dataset)"
     )
     assert decide(without, previous=accepted, min_per_class=0).blessed
 
@@ -436,7 +438,8 @@ def test_a_missing_class_is_named(tmp_path, accepted):
 def test_a_class_that_vanished_is_named_even_if_it_may_be_missing(tmp_path, accepted):
     without = digits(tmp_path, keep=lambda split, labels: labels != 3)
     decision = decide(without, previous=accepted, min_per_class=0, drift={"label": 0.5})
-    assert the_reason(decision).startswith("class '3' has no example in train (104 in the last")
+    assert the_reason(decision).startswith("none left of class '3' in train (104 in the last")
+    assert "refresh.data.drift.label: null" in decision.why
     assert decide(without, previous=accepted, min_per_class=0, drift={"label": None}).blessed
 
 
@@ -457,7 +460,7 @@ def test_too_few_examples_of_a_class(tmp_path):
 def test_too_few_examples(plain):
     decision = decide(plain, min_examples={"train": 1001, "eval": 300})
     assert the_reason(decision) == "examples in train 1,000 is below the least allowed 1,001"
-    assert refusal(decision).endswith("(add examples, or lower data.min_examples)")
+    assert decision.why.endswith("What to do: add examples, or lower refresh.data.min_examples")
 
 
 def test_an_empty_split_has_one_reason(tmp_path):
@@ -475,22 +478,26 @@ def test_an_anomaly_is_named(plain):
         "anomalies in train 1 (n=1,000) is above the most allowed 0",
         "train: label: Out-of-range (Unexpectedly large values: 12.)",
     )
-    assert "repair those examples, or the dataset's schema" in refusal(decision)
+    assert decision.fixes == (
+        "correct the examples that do not fit, or edit the dataset's schema, and materialize again",
+    )
 
 
 @pytest.mark.parametrize("found", [{}, {"eval": (0, [])}])
 def test_a_split_that_was_not_examined_is_a_reason(plain, found):
     anomalies = {**FINE, **found} if found else {key: FINE[key] for key in ("train", "test")}
-    assert the_reason(decide(plain, anomalies=anomalies)).startswith("eval: its examples were not")
+    assert the_reason(decide(plain, anomalies=anomalies)).startswith(
+        "nothing was held against the schema in eval"
+    )
 
 
 def test_classes_added_and_removed_are_named(tmp_path, accepted):
     renamed = digits(tmp_path, names=(*NAMES[:9], "nine"))
     decision = decide(renamed, previous=accepted)
     assert the_reason(decision) == (
-        "the classes differ from those of the last accepted dataset: added 'nine'; removed '9'; if "
-        "that is meant, set data.drift.label: null for the refresh that introduces them"
+        "the classes differ from those of the last accepted dataset: added 'nine', removed '9'"
     )
+    assert "set refresh.data.drift.label: null for the refresh that changes them" in decision.why
     assert decide(renamed, previous=accepted, drift={"label": None}).blessed
 
 
@@ -508,9 +515,11 @@ def test_another_modality_is_refused(plain, reviews_dir, tmp_path):
 
     texts = profile(counted(shutil.copytree(reviews_dir, tmp_path / "texts")))
     assert texts.modality == "text"
-    assert the_reason(decide(plain, previous=texts)).startswith(
+    decision = decide(plain, previous=texts)
+    assert the_reason(decision).startswith(
         "the last accepted dataset held texts, this one holds images"
     )
+    assert "use another --root" in decision.why
     assert decide(plain, previous=texts, drift={"label": None, "features": None}).blessed
 
 
@@ -536,7 +545,10 @@ def test_leakage_above_the_limit(tmp_path):
         "share of eval with a near-duplicate in train 0.0067 (n=300) is above the most allowed "
         "0.0050"
     )
-    assert "leakage: drop" in refusal(decision)
+    assert "leakage: drop" in decision.why
+    assert decision.notes[0] == (
+        "near-duplicates in train: 2 of 300 eval examples, 1 of 300 test examples"
+    )
     assert decide(root, max_leakage=2 / 300).blessed
 
 
@@ -546,7 +558,12 @@ def test_what_was_not_compared_may_leak(tmp_path):
         "share of test with a near-duplicate in train, or not compared for too many alike (20) "
         "0.0700 (n=300) is above the most allowed 0.0699"
     )
-    assert "keep one of many that are alike" in refusal(decide(root, max_leakage=0.0699))
+    decision = decide(root, max_leakage=0.0699)
+    assert "keep one of many that are alike" in decision.why
+    assert decision.notes[0] == (
+        "near-duplicates in train: 2 of 300 eval examples, 21 of 300 test examples (20 of them not "
+        "compared)"
+    )
     assert decide(root, max_leakage=0.07).blessed
 
 
@@ -559,12 +576,27 @@ def test_leakage_without_a_limit_is_shown(tmp_path):
         ("test", 1 / 300, 1),
     ]
     assert "(not gated)" in shown[0].describe()
+    assert decision.notes[0].endswith("2 of 300 eval examples, 1 of 300 test examples (not gated)")
+
+
+def test_where_nothing_leaks_nothing_is_said(tmp_path):
+    decision = decide(leaking(tmp_path, eval_leaking=0, test_leaking=0), max_leakage=0.01)
+    assert decision.notes == ("drift was not compared: no dataset was accepted before",)
+
+
+def test_a_fix_is_said_once_whatever_it_mends(tmp_path):
+    gates = {"max_leakage": 0.001, "min_examples": {"train": 2000}}
+    decision = decide(leaking(tmp_path), **gates)
+    assert [one.split()[0] for one in decision.reasons] == ["examples", "share", "share"]
+    assert [one.split()[0] for one in decision.fixes] == ["add", "materialize"]
+    assert decision.why.count("refresh.data.max_leakage") == 1
 
 
 def test_leakage_that_was_not_looked_for_is_no_pass(plain):
-    assert the_reason(decide(plain, max_leakage=0.01)) == (
-        "data.max_leakage is 0.01, but leakage was not looked for in this dataset; materialize "
-        "with leakage: report or drop, or remove the limit"
+    decision = decide(plain, max_leakage=0.01)
+    assert decision.why == (
+        "leakage was not looked for in this dataset, and refresh.data.max_leakage is 0.01. What to "
+        "do: materialize with leakage: report or drop, or set refresh.data.max_leakage: null"
     )
 
 

@@ -303,6 +303,8 @@ def test_anomalies_block_before_any_stage(dataset, tmp_path):
     (event,) = read_history(serving).events
     assert (event.event, event.about["recipe"]) == ("refused", "digits")
     assert "label" in event.reason
+    assert event.reason.endswith(f". What to do: {outcome.report.fixes[0]}")
+    assert f"what to do: {outcome.report.fixes[0]}\n" in outcome.summary
 
 
 def test_a_root_in_use_is_refused_with_the_process(dataset, tmp_path):

@@ -114,17 +114,52 @@ def report(**changes):
     return RefreshReport(**{**rows, **changes})
 
 
-def test_the_table_says_where_drift_was_not_compared(tmp_path):
-    compared = wording.earlier_datasets("present", "")
-    missing = wording.earlier_datasets("missing", "the profile is gone")
-    shown = []
-    for measure in (compared, missing):
-        check = Check(measure=measure, kind="at_least", limit=0, value=0)
-        found = report(decisions=(GateDecision(gate="data", checks=(check,)),))
-        text = render(found, path=tmp_path / "report.json")
-        assert "data     passed   1 checks" in text
-        shown.append("drift not compared: the profile is gone" in text)
-    assert shown == [False, True]
+def data_gate(**changes):
+    check = Check(measure="examples in train", kind="at_least", limit=1, value=9)
+    return GateDecision(**{"gate": "data", "checks": (check,), **changes})
+
+
+def test_the_table_shows_what_the_data_gate_notes_and_whose_limit_was_raised(tmp_path):
+    notes = ("near-duplicates in train: 3 of 9 test examples", "drift was not compared: gone")
+    fine, raised = (
+        Check(
+            measure=wording.distance_of("skew", "contrast", "test", limit=0.3, raised=raised),
+            kind="at_most",
+            limit=0.4 if raised else 0.3,
+            value=0.25,
+            examples=9,
+        )
+        for raised in (False, True)
+    )
+    decision = data_gate(checks=(fine, raised), notes=notes)
+    lines = render(report(decisions=(decision,)), path=tmp_path / "report.json").splitlines()
+    at = lines.index("data     passed   2 checks")
+    assert [line.strip() for line in lines[at + 1 : at + 5]] == [
+        *notes,
+        "skew of contrast between train and test (JSD, limit 0.3 raised for so few examples) "
+        "0.2500 (n=9) keeps to the most allowed 0.4000",
+        "",
+    ]
+    plain = render(report(decisions=(data_gate(),)), path=tmp_path)
+    assert "near-duplicates" not in plain
+
+
+def test_what_to_do_about_a_refusal_is_told_once_everywhere(tmp_path):
+    drift = Check(measure="drift of length", kind="at_most", limit=0.1, value=0.25)
+    fixes = ("raise refresh.data.drift.features", "add examples")
+    refused = [data_gate(checks=(drift,), fixes=fixes), data_gate(fixes=fixes[1:])]
+    found = report(status="refused", decisions=tuple(refused))
+    text = render(found, path=tmp_path)
+    assert "not pushed (12 s): drift of length 0.2500 is above the most allowed 0.1000\n" in text
+    assert [line for line in text.splitlines() if line.startswith("what to do")] == [
+        "what to do: raise refresh.data.drift.features", "what to do: add examples"
+    ]  # fmt: skip
+    assert found.to_json()["fixes"] == list(fixes)
+    assert found.why == (
+        "drift of length 0.2500 is above the most allowed 0.1000. What to do: raise "
+        "refresh.data.drift.features; add examples"
+    )
+    assert report().fixes == ()
 
 
 def test_table_shows_stage_figures_gates_and_destination(tmp_path):

@@ -12,6 +12,7 @@ from components.data_checks.features import EDGES
 from components.data_checks.wording import FIXES
 from schemas.data_gates import FEATURES, DataGates, Drift, Skew, limit_of
 from schemas.errors import InputError
+from schemas.recipe import load_recipe
 from schemas.validation import validated
 
 DOC = (Path(__file__).parents[2] / "docs" / "data_gates.md").read_text("utf-8")
@@ -123,3 +124,48 @@ def test_the_document_explains_every_feature_and_every_reason():
         assert f"| `{name}` |" in DOC
     for start, _ in FIXES:
         assert f"`{' '.join(start.split()[:2])}" in DOC
+
+
+def test_every_fix_names_keys_as_a_recipe_has_them():
+    text = " ".join(fix for _, fix in FIXES)
+    keys = set(re.findall(r"[a-z_]+(?:\.[a-z_]+)+", text))
+    assert len(keys) == 10
+    for key in keys:
+        refresh, data, *inside = key.split(".")
+        assert (refresh, data) == ("refresh", "data")
+        at = DataGates()
+        for part in inside:
+            at = getattr(at, part)
+
+
+DIGITS = {
+    "name": "mine",
+    "modality": "image",
+    "source": {"kind": "digits"},
+    "policy": {"preset": "none"},
+    "refresh": {
+        "model": "image_resnet",
+        "push": "teacher",
+        "stages": [{"name": "teacher", "kind": "train"}],
+        "gates": {"floors": {"accuracy": 0.5}, "ceilings": {"bytes": 1000}},
+    },
+}
+
+
+@pytest.mark.parametrize("key", ["data", "profiles.demo.data"])
+def test_a_limit_of_leakage_that_is_not_looked_for_is_refused_with_its_line(key, tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(DIGITS))
+    limit = f"refresh.{key}.max_leakage=0.05"
+    with pytest.raises(
+        InputError, match=f"--set refresh.{key}.max_leakage: limits leakage to 0.05"
+    ):
+        load_recipe(str(path), [limit, "leakage=off"])
+    load_recipe(str(path), [limit, "leakage=drop"])
+    load_recipe(str(path), ["leakage=off"])
+    file = DIGITS | {"leakage": "off"}
+    file["refresh"] = file["refresh"] | {"data": {"max_leakage": 0.05}}
+    path.write_text(yaml.safe_dump(file, sort_keys=False))
+    line = 1 + path.read_text().splitlines().index("    max_leakage: 0.05")
+    with pytest.raises(InputError, match=f"mine.yaml:{line}: refresh.data.max_leakage: limits"):
+        load_recipe(str(path))
