@@ -88,10 +88,12 @@ def test_the_card_shows_mcnemars_table_and_what_the_fresh_process_measured():
     times = tuple(float(one) for one in range(1, 101))
     infra = InfraReport(golden_difference=0, requests=9, load_seconds=1.5, latency_ms=times)
     decisions = [
+        {"gate": "data", "checks": [], "notes": ["drift was not compared: gone"]},
         {"gate": "accuracy", "decisions": [{"reason": "it won", "numbers": table}]},
         {"gate": "size", "decisions": [], "measured": infra.summary()},
     ]
     text = card_markdown(model_card({}, manifest={}, stages=[], decisions=decisions))
+    assert "- gate data: refused\n  - drift was not compared: gone\n" in text
     assert (
         "  - it won\n    - both right 6,311, candidate alone right 437, live alone right 637, "
         "both wrong 2,615; McNemar p=1 one-sided, 1e-09 two-sided\n"

@@ -11,6 +11,7 @@ import codecs
 import csv
 import functools
 import io
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass as plain_dataclass
@@ -38,6 +39,7 @@ from schemas.errors import InputError
 _LOADED_FILES = 4
 _CHUNK = 1 << 12
 _DELIMITERS = ",;\t|"
+_JSON = re.compile(rb'(?:\xef\xbb\xbf)?\s*(?:\[\s*)?\{\s*"')
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -140,9 +142,15 @@ def _parse(data: bytes, path: str, settings: CsvReader, columns: Columns) -> _Lo
     """Return the columns of a CSV file.
 
     Raises:
-        InputError: Not in that encoding, a quote that is not closed or followed by more text, or a
-            column is missing.
+        InputError: JSON, not in that encoding, a quote that is not closed or followed by more text,
+            or a column is missing.
     """
+    if _JSON.match(data):
+        raise InputError(
+            f"{path} holds JSON, not CSV. Convert it: docs/own_data.md shows the two "
+            "lines of pyarrow that do, under Text: a CSV file.",
+            path=("path",),
+        )
     delimiter = settings.delimiter
     # Decoded as it is read: a whole text takes up to four bytes a character.
     encoding = "utf-8-sig" if settings.encoding == "utf-8" else settings.encoding
