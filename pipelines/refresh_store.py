@@ -175,10 +175,10 @@ def last_accepted(serving: Path, baseline: Baseline) -> Previous:
     """
     if baseline.state == "first_run":
         return FIRST_RUN
-    if not baseline.version:
-        return Previous(state="missing", why=baseline.why)
     whose = f"the profile of version {baseline.version}'s dataset"
-    path = kept_evidence(serving, baseline.version, DATA, PROFILE)
+    path = kept_evidence(serving, baseline.version, DATA, PROFILE) if baseline.version else None
+    if path is None and baseline.state == "missing" and baseline.identity is None:
+        return Previous(state="missing", why=baseline.why)
     if path is None:
         why = f"the bundle of version {baseline.version} keeps no profile of its dataset"
         return Previous(state="missing", why=why)
