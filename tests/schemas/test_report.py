@@ -33,6 +33,7 @@ def test_a_decision_survives_json_and_its_verdict_is_computed_again():
     found = Finding(name="loss", outcome="failed", passed=False, reason="too high", value=2.0)
     for decision in (
         GateDecision(gate="data", checks=(check(0.6),), problems=("cat is missing",)),
+        GateDecision(gate="data", checks=(check(0.6),), notes=("one leaks",), fixes=("add cats",)),
         GateDecision(gate="accuracy", findings=(found,)),
         GateDecision(gate="accuracy", checks=(check(0.8),)),
     ):
@@ -47,3 +48,17 @@ def test_a_gate_that_looked_at_nothing_blesses_nothing():
     assert nothing.reasons == ("the size gate looked at nothing, so nothing speaks for the model",)
     assert GateDecision(gate="size", problems=("odd",)).reasons == ("odd",)
     assert GateDecision(gate="size", checks=(check(0.8),)).blessed
+
+
+def test_a_decision_of_a_program_without_notes_and_fixes_is_read():
+    decision = GateDecision(gate="data", checks=(check(0.8),))
+    data = decision.to_json()
+    del data["notes"], data["fixes"]
+    assert GateDecision.from_json(data) == decision
+
+
+def test_why_ends_with_what_to_do_where_there_is_something():
+    decision = GateDecision(gate="data", problems=("no cat", "no dog"), fixes=("add examples",))
+    assert decision.why == "no cat; no dog. What to do: add examples"
+    assert GateDecision(gate="size", problems=("too large",)).why == "too large"
+    assert GateDecision(gate="data", checks=(check(0.8),)).why == ""
