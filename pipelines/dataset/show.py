@@ -69,10 +69,13 @@ def guards(manifest: Manifest) -> list[str]:
     leakage, attack = manifest.counts.get("leakage"), manifest.counts.get("adversarial")
     if leakage:
         copies = leakage["copies_by_parent"] + leakage["copies_by_content"]
-        verb = "left out" if leakage["mode"] == "drop" else "stored"
+        stored = leakage["mode"] == "report"
+        verb = "stored" if stored else "left out"
+        # Datasets of earlier versions count what originals resemble, and no more.
+        kind = "leaking" if stored and "eval_leaking" in leakage else "examples"
         lines.append(
             f"  leakage      {leakage['training_originals']:,} training originals and {copies:,} "
-            f"copies resemble {leakage['eval_examples']:,} eval and {leakage['test_examples']:,} "
+            f"copies resemble {leakage[f'eval_{kind}']:,} eval and {leakage[f'test_{kind}']:,} "
             f"test examples; {verb}"
         )
         unknown = [leakage.get(f"{split}_not_compared", 0) for split in ("eval", "test")]

@@ -129,6 +129,8 @@ def test_counts_agree_with_the_table(reported):
     assert counts["test_leaking"] == sum(split == "test" for split, _ in leaking)
     assert counts["eval_leaking"] == sum(split == "eval" for split, _ in leaking)
     assert counts["test_not_compared"] == counts["eval_not_compared"] == 0
+    (line,) = guards(reported.manifest)
+    assert f"resemble {counts['eval_leaking']} eval and {counts['test_leaking']} test" in line
     assert survey["near_duplicates"]["candidates_not_compared"] == 0
 
 
