@@ -53,7 +53,7 @@ def check_signed(serving: Path, version: int, *, unsigned: bool = False) -> None
         f"set {KEY} (whatever starts the refresh has an environment of its own), or give "
         "--unsigned to do without"
     )
-    event = read_history(serving).of_version(version)
+    event = read_history(serving).of_version(version) if version else None
     if is_signed(serving, version) or (event is not None and event.signature is not None):
         raise InputError(
             f"version {version} is live and signed, and a refresh would push an unsigned one in "

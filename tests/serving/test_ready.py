@@ -31,6 +31,8 @@ def bare(monkeypatch):
 def test_a_new_place_is_fine_and_nothing_is_written(tmp_path):
     check_ready(tmp_path / "root" / "digits-full" / "serving")
     assert not list(tmp_path.iterdir())
+    (tmp_path / "root").write_text("")
+    check_ready(tmp_path / "root" / "digits-full" / "serving")  # whoever holds the root says so
 
 
 @pytest.mark.parametrize("place", ["", "serving", "serving/.promotions"])
