@@ -114,7 +114,7 @@ def test_a_spread_is_that_of_its_runs():
     assert Spread.over([3, 1, 2]) == Spread(median=2, min=1, max=3, runs=[3, 1, 2])
     with pytest.raises(ValueError, match="must be those of the runs"):
         Spread(median=2.5, min=1, max=3, runs=[3, 1, 2])
-    with pytest.raises(InputError, match="at least 1 item"):
+    with pytest.raises(InputError, match="at least 1 entry"):
         validated(Spread, {"median": 1, "min": 1, "max": 1, "runs": []})
 
 

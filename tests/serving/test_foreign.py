@@ -70,7 +70,11 @@ def test_no_number_is_left_above_one_that_only_the_history_names(serving):
 
 @pytest.fixture
 def given_twice(serving):
-    """As an older program left it: the third version is another one than the history names."""
+    """As an older program left it: the third version is another one than the history names.
+
+    A mirror has it as it was; it lies beside, in ``there``.
+    """
+    shutil.copytree(serving, serving.parent / "there")
     history = (serving / HISTORY).read_bytes()
     take_away(serving, 3)
     (serving / "CURRENT").write_text("2\n")
@@ -82,13 +86,8 @@ def given_twice(serving):
 
 def test_a_number_that_was_given_twice_is_not_written_over_at_a_mirror(tmp_path, given_twice):
     remote = in_memory()
-    (tmp_path / "before").mkdir()
-    for text in ("first", "second", "third"):
-        push_text(tmp_path / "before", text)
-    shutil.copytree(tmp_path / "before" / "serving", tmp_path / "there")
     for name, content in everything(tmp_path / "there").items():
         remote.write(name, content)
-    remote.write(HISTORY, (given_twice / HISTORY).read_bytes())
     before = contents(remote)
     with pytest.raises(
         FailedError, match="version 3, which is live, is not what was .* push again"
