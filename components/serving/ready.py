@@ -99,9 +99,11 @@ def _check_folder(serving: Path) -> None:
                 "away, or choose another --root"
             )
         if not os.access(folder, os.W_OK | os.X_OK):
+            locked = os.statvfs(folder).f_flag & os.ST_RDONLY
+            why = "Read-only file system" if locked else "Permission denied"
             raise InputError(
-                f"{folder} must be writable, for models are pushed there: let this user write "
-                "there, or choose another --root"
+                f"{folder} must be writable, for models are pushed there ({why}): let this user "
+                "write there, or choose another --root"
             )
     for file in (serving / LOCK, serving / CURRENT):
         if os.path.lexists(file) and not file.is_symlink() and not file.is_file():
